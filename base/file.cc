@@ -1,0 +1,199 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+namespace vesalius {
+namespace {
+
+FileFault g_fault;
+
+int Fault(FileOp op, const std::string& path) { return g_fault ? g_fault(op, path) : 0; }
+
+const char* Remedy(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "; free some space or choose another folder";
+    case EACCES:
+    case EPERM:
+      return "; check its owner and permissions";
+    case EROFS:
+      return "; the file system is read-only, choose another folder";
+    case ENOENT:
+      return "; check the spelling of the path";
+    default:
+      return "";
+  }
+}
+
+[[noreturn]] void FailPath(ExitCode code, const char* what, const std::string& path, int error) {
+  Fail(code, what, " ", path, ": ", std::strerror(error), Remedy(error));
+}
+
+}  // namespace
+
+void SetFileFault(FileFault fault) { g_fault = std::move(fault); }
+
+void CheckFileFault(FileOp op, const std::string& path) {
+  if (const int error = Fault(op, path)) FailPath(ExitCode::kCannotCreate, "cannot write", path, error);
+}
+
+OutputFile::OutputFile(const std::string& path, ExitCode code, bool append)
+    : path_(path), code_(code) {
+  int error = Fault(FileOp::kOpen, path);
+  if (error == 0) {
+    fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0644);
+    if (fd_ < 0) error = errno;
+  }
+  if (error != 0) FailNow("cannot create", error);
+}
+
+OutputFile::~OutputFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void OutputFile::FailNow(const char* what, int error) const { FailPath(code_, what, path_, error); }
+
+void OutputFile::Write(const void* data, std::size_t bytes) {
+  const char* p = static_cast<const char*>(data);
+  while (bytes > 0) {
+    if (const int error = Fault(FileOp::kWrite, path_)) FailNow("cannot write", error);
+    const ssize_t n = ::write(fd_, p, bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) FailNow("cannot write", n == 0 ? ENOSPC : errno);
+    p += n;
+    bytes -= static_cast<std::size_t>(n);
+    size_ += static_cast<std::uint64_t>(n);
+  }
+}
+
+void OutputFile::Sync() {
+  int error = Fault(FileOp::kSync, path_);
+  if (error == 0 && ::fdatasync(fd_) != 0 && errno != EINVAL && errno != EROFS) error = errno;
+  if (error != 0) FailNow("cannot sync", error);
+}
+
+void OutputFile::Close() {
+  if (fd_ < 0) return;
+  int error = Fault(FileOp::kClose, path_);
+  if (::close(std::exchange(fd_, -1)) != 0 && error == 0) error = errno;
+  if (error != 0) FailNow("cannot close", error);
+}
+
+std::string ReadFile(const std::string& path) {
+  int error = Fault(FileOp::kRead, path);
+  const int fd = error == 0 ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC) : -1;
+  if (fd < 0) FailPath(ExitCode::kInputMissing, "cannot read", path, error ? error : errno);
+  std::string content;
+  char buffer[1 << 16];
+  ssize_t n;
+  while ((n = ::read(fd, buffer, sizeof(buffer))) > 0 || (n < 0 && errno == EINTR))
+    if (n > 0) content.append(buffer, static_cast<std::size_t>(n));
+  error = n < 0 ? errno : 0;
+  ::close(fd);
+  if (error != 0) FailPath(ExitCode::kInputMissing, "cannot read", path, error);
+  return content;
+}
+
+void ReadAt(const std::string& path, std::uint64_t offset, void* out, std::size_t bytes) {
+  int error = Fault(FileOp::kRead, path);
+  const int fd = error == 0 ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC) : -1;
+  if (fd < 0) FailPath(ExitCode::kInputMissing, "cannot read", path, error ? error : errno);
+  std::size_t done = 0;
+  ssize_t n = 1;
+  while (done < bytes && n > 0) {
+    n = ::pread(fd, static_cast<char*>(out) + done, bytes - done,
+                static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) n = 1;
+    else if (n > 0) done += static_cast<std::size_t>(n);
+  }
+  error = n < 0 ? errno : 0;
+  ::close(fd);
+  if (error != 0) FailPath(ExitCode::kInputMissing, "cannot read", path, error);
+  Require(done == bytes, ExitCode::kInvalidData, path, " ends at byte ", offset + done, ", ",
+          bytes - done, " bytes short: the file is truncated");
+}
+
+void WriteFileAtomic(const std::string& path, std::string_view content, ExitCode code) {
+  const std::string temporary = StrCat(path, ".tmp-", ::getpid());
+  try {
+    OutputFile file(temporary, code);
+    file.Write(content);
+    file.Sync();
+    file.Close();
+    RenamePath(temporary, path, code);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  const std::string parent = std::filesystem::path(path).parent_path();
+  SyncDir(parent.empty() ? "." : parent, code);
+}
+
+void MakeDirs(const std::string& path, ExitCode code) {
+  std::error_code error;
+  if (const int fault = Fault(FileOp::kMakeDir, path)) FailPath(code, "cannot create folder", path, fault);
+  std::filesystem::create_directories(path, error);
+  if (error) FailPath(code, "cannot create folder", path, error.value());
+}
+
+void RenamePath(const std::string& from, const std::string& to, ExitCode code) {
+  int error = Fault(FileOp::kRename, to);
+  if (error == 0 && std::rename(from.c_str(), to.c_str()) != 0) error = errno;
+  if (error != 0) FailPath(code, StrCat("cannot rename ", from, " to").c_str(), to, error);
+}
+
+void RemoveTree(const std::string& path) {
+  std::error_code error;
+  if (const int fault = Fault(FileOp::kRemove, path))
+    FailPath(ExitCode::kCannotCreate, "cannot remove", path, fault);
+  std::filesystem::remove_all(path, error);
+  if (error) FailPath(ExitCode::kCannotCreate, "cannot remove", path, error.value());
+}
+
+void SyncDir(const std::string& path, ExitCode code) {
+  int error = Fault(FileOp::kSync, path);
+  const int fd = error == 0 ? ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (fd < 0) FailPath(code, "cannot open folder", path, error ? error : errno);
+  if (::fsync(fd) != 0 && errno != EINVAL && errno != EROFS) error = errno;
+  ::close(fd);
+  if (error != 0) FailPath(code, "cannot sync folder", path, error);
+}
+
+bool Exists(const std::string& path) {
+  struct stat info;
+  return ::stat(path.c_str(), &info) == 0;
+}
+
+bool IsDir(const std::string& path) {
+  struct stat info;
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+std::uint64_t FileSize(const std::string& path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0)
+    FailPath(ExitCode::kInputMissing, "cannot read", path, errno);
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
+std::vector<std::string> ListDir(const std::string& path) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error))
+    names.push_back(entry.path().filename());
+  if (error) FailPath(ExitCode::kInputMissing, "cannot list", path, error.value());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace vesalius

@@ -1,0 +1,74 @@
+// Files, the one seam between the program and the disk: everything that is written goes through
+// here, so that every failure carries path, reason and exit code, nothing half-written passes for
+// complete, and tests can make any operation fail (see SetFileFault).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace vesalius {
+
+enum class FileOp { kOpen, kRead, kWrite, kSync, kClose, kRename, kRemove, kMakeDir };
+
+// Tests only: called before each operation; a non-zero result is taken as that errno. Pass nullptr
+// to remove. Not thread-safe against running operations.
+using FileFault = std::function<int(FileOp op, const std::string& path)>;
+void SetFileFault(FileFault fault);
+
+// Consults the fault hook for an operation that a library does for us (e.g. HDF5 writing `path`);
+// throws Error(kCannotCreate) when a fault is injected.
+void CheckFileFault(FileOp op, const std::string& path);
+
+// A file opened for writing. Write/Sync/Close throw Error(code) naming the path; a destructor
+// without Close() leaves a partial file behind, which callers must have put under a temporary name.
+class OutputFile {
+ public:
+  // Truncates or creates, or appends when `append`.
+  explicit OutputFile(const std::string& path, ExitCode code = ExitCode::kCannotCreate,
+                      bool append = false);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void Write(const void* data, std::size_t bytes);
+  void Write(std::string_view text) { Write(text.data(), text.size()); }
+  void Sync();   // fdatasync
+  void Close();  // reports delayed write errors; idempotent
+  std::uint64_t size() const { return size_; }
+
+ private:
+  [[noreturn]] void FailNow(const char* what, int error) const;
+  std::string path_;
+  ExitCode code_;
+  int fd_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+// The whole file. Missing or unreadable: Error(kInputMissing).
+std::string ReadFile(const std::string& path);
+
+// `bytes` bytes at `offset`. Short file: Error(kInvalidData).
+void ReadAt(const std::string& path, std::uint64_t offset, void* out, std::size_t bytes);
+
+// Writes `path`.tmp-PID, syncs it, renames it to `path` and syncs the folder: readers see the old or
+// the new content, never a part.
+void WriteFileAtomic(const std::string& path, std::string_view content,
+                     ExitCode code = ExitCode::kCannotCreate);
+
+void MakeDirs(const std::string& path, ExitCode code = ExitCode::kCannotCreate);
+void RenamePath(const std::string& from, const std::string& to,
+                ExitCode code = ExitCode::kCannotCreate);
+void RemoveTree(const std::string& path);  // no error when it is absent
+void SyncDir(const std::string& path, ExitCode code = ExitCode::kCannotCreate);
+
+bool Exists(const std::string& path);
+bool IsDir(const std::string& path);
+std::uint64_t FileSize(const std::string& path);
+std::vector<std::string> ListDir(const std::string& path);  // sorted names, without . and ..
+
+}  // namespace vesalius

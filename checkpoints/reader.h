@@ -1,0 +1,46 @@
+// Finds, verifies and reads checkpoints, whatever world size wrote them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoints/checkpoint.h"
+
+namespace vesalius::checkpoints {
+
+class Reader {
+ public:
+  // `step_folder`: RUN/ckpt/step-NNNNNNNN. Verifies the manifest's own checksum and that every file is
+  // there with its length. Errors: kInputMissing, kInvalidData, naming file, tensor and offset.
+  explicit Reader(const std::string& step_folder);
+  ~Reader();
+
+  const StepInfo& info() const;
+  const std::vector<TensorMeta>& tensors() const;
+  bool Has(const std::string& name, Role role) const;
+  // Fills `view.data` with the box offset/extent of the tensor; every chunk touched is checked against
+  // its CRC-32C. Missing tensor, other dtype or shape: Error(kInvalidData).
+  void Read(const TensorView& view) const;
+  // Reads and checks every byte.
+  void Verify() const;
+  // Digest over names, shapes and bytes of all parameters, in name order; equal whatever the sharding.
+  std::string ParametersDigest() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Step folders under RUN/ckpt, newest first.
+std::vector<std::string> ListSteps(const std::string& run_folder);
+
+// `path` itself when it is a step folder, else the newest step of the run folder that verifies
+// completely (all bytes). Damaged ones are passed over; why is appended to `skipped`. None at all:
+// Error(kInputMissing).
+std::string ResolveStep(const std::string& path, std::vector<std::string>* skipped);
+
+// Moves a damaged step folder to RUN/ckpt/quarantine/ (rank 0 of a run that owns the folder).
+void Quarantine(const std::string& step_folder);
+
+}  // namespace vesalius::checkpoints

@@ -1,0 +1,38 @@
+// The safetensors file format (8-byte little-endian header length, JSON header, raw data): reader and
+// writer. No torch.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace vesalius::checkpoints {
+
+struct SafeTensor {
+  std::string name;
+  std::string dtype;  // F32, F64, BF16, F16, I64, I32, U8 ...
+  std::vector<std::int64_t> shape;
+  const void* data = nullptr;  // contiguous, row-major
+  std::size_t bytes = 0;
+};
+
+// Writes atomically; data 8-byte aligned, tensors in the given order.
+void WriteSafeTensors(const std::string& path, const std::vector<SafeTensor>& tensors,
+                      const std::map<std::string, std::string>& metadata);
+
+class SafeTensorsFile {
+ public:
+  // Reads the whole file and checks the header: overlaps, gaps, sizes. Errors: kInputMissing,
+  // kInvalidData.
+  explicit SafeTensorsFile(const std::string& path);
+  const std::vector<SafeTensor>& tensors() const { return tensors_; }  // views into this object
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+ private:
+  std::string content_;
+  std::vector<SafeTensor> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+}  // namespace vesalius::checkpoints

@@ -1,0 +1,42 @@
+// How a rank learns who it is. Nothing else in the tree calls MPI_Init or reads a launcher's
+// environment. The order: mpirun or srun (MPI/PMIx) when their environment is there; a file store when
+// VESALIUS_STORE, VESALIUS_RANK and VESALIUS_SIZE are set; else one rank alone.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dist/communicator.h"
+
+namespace vesalius::dist {
+
+class Bootstrap {
+ public:
+  virtual ~Bootstrap() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  virtual int node_rank() const = 0;  // rank among those of this node
+  virtual int node_size() const = 0;
+  virtual const char* kind() const = 0;  // "single", "mpi", "file"
+  // Every rank's bytes, by rank. For set-up only (ids, host names, config hashes).
+  virtual std::vector<std::string> Exchange(std::string_view name, std::string_view mine) = 0;
+  // The communicator that suits `device`: mpi or local on CPU, nccl from the plug-in on CUDA.
+  virtual std::unique_ptr<Communicator> MakeCommunicator(Device device,
+                                                         const CommunicatorOptions& options) = 0;
+};
+
+// Reads the environment as said above; initialises MPI where it applies. Errors name what is missing.
+std::unique_ptr<Bootstrap> MakeBootstrap();
+
+// N ranks as threads of this process: `body(bootstrap)` runs once on each; returns when all have
+// returned. When one throws, the others' collectives are aborted, and the first error is rethrown.
+void RunLocalRanks(int ranks, const std::function<void(Bootstrap&)>& body);
+
+// Widens this process's affinity when it is bound to a single core but its node has more (Open MPI's
+// default for one or two ranks); returns a sentence that says what was done, or "".
+std::string WidenAffinity(int threads_wanted);
+
+}  // namespace vesalius::dist

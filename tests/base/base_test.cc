@@ -1,0 +1,79 @@
+// base/: hashes against published vectors, the random stream, nearest names, files under faults.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cmath>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/random.h"
+#include "tests/util/temp_dir.h"
+
+namespace vesalius {
+namespace {
+
+TEST(Hash, Crc32cVectors) {
+  EXPECT_EQ(Crc32c("123456789", 9), 0xE3069283u);  // RFC 3720, B.4 and the catalogue's check value
+  const std::string zeros(32, '\0');
+  EXPECT_EQ(Crc32c(zeros.data(), zeros.size()), 0x8A9136AAu);
+  EXPECT_EQ(Crc32c("6789", 4, Crc32c("12345", 5)), 0xE3069283u);
+}
+
+TEST(Random, PhiloxKnownAnswers) {  // Random123's kat_vectors, philox4x32 10
+  const std::array<std::uint32_t, 4> zero = Philox({0, 0, 0, 0}, {0, 0});
+  EXPECT_EQ(zero, (std::array<std::uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  const std::uint32_t f = 0xffffffff;
+  EXPECT_EQ(Philox({f, f, f, f}, {f, f}),
+            (std::array<std::uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+}
+
+TEST(Random, StreamsAreKeyedAndUnbiased) {
+  Random a(1, Purpose::kAugment, 2, 3), b(1, Purpose::kAugment, 2, 3), c(1, Purpose::kAugment, 3, 2);
+  EXPECT_EQ(a.Next64(), b.Next64());
+  EXPECT_NE(a.Next64(), c.Next64());
+  double sum = 0, squares = 0;
+  constexpr int kDraws = 20000;
+  for (int i = 0; i < kDraws; ++i) {
+    const double x = a.Normal();
+    sum += x;
+    squares += x * x;
+  }
+  EXPECT_NEAR(sum / kDraws, 0, 0.03);
+  EXPECT_NEAR(squares / kDraws, 1, 0.05);
+}
+
+TEST(Strings, NearestName) {
+  EXPECT_EQ(Nearest("pretrian", {"phantom", "pretrain", "inspect"}), "pretrain");
+  EXPECT_EQ(Nearest("zzz", {"phantom", "pretrain"}), "");
+}
+
+TEST(File, AtomicWriteLeavesOldContentWhenTheDiskFills) {
+  const TempDir dir;
+  const std::string path = dir.path() + "/a.txt";
+  WriteFileAtomic(path, "old");
+  for (const FileOp op : {FileOp::kOpen, FileOp::kWrite, FileOp::kSync, FileOp::kClose, FileOp::kRename}) {
+    SetFileFault([op](FileOp at, const std::string&) { return at == op ? ENOSPC : 0; });
+    try {
+      WriteFileAtomic(path, "new");
+      ADD_FAILURE() << "no error for operation " << static_cast<int>(op);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kCannotCreate);
+      EXPECT_NE(std::string(error.what()).find(path), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("free some space"), std::string::npos);
+    }
+    SetFileFault(nullptr);
+    EXPECT_EQ(ReadFile(path), "old");
+    EXPECT_EQ(ListDir(dir.path()).size(), 1u);
+  }
+  EXPECT_THROW(WriteFileAtomic("/proc/nope", "x"), Error);
+  EXPECT_THROW(
+      {
+        OutputFile full("/dev/full");
+        full.Write("x");
+        full.Close();
+      },
+      Error);
+}
+
+}  // namespace
+}  // namespace vesalius
