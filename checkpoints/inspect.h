@@ -1,0 +1,15 @@
+// What `vesalius inspect` says of a checkpoint step folder or of a run folder (its newest step).
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+namespace vesalius::checkpoints {
+
+bool IsCheckpoint(const std::string& path);
+
+// {"kind":"checkpoint","step","samples","tensors":[{name,dtype,shape,role}],"parameters_digest",...};
+// verifies every byte. Damage: Error(kInvalidData) naming file, tensor and offset.
+nlohmann::json InspectCheckpoint(const std::string& path);
+
+}  // namespace vesalius::checkpoints
