@@ -118,10 +118,12 @@ std::vector<NamedLoss> AnatomyVlm::Loss(const Features& features, const BatchTen
   const LossConfig& weight = config_.loss;
   const bool fine = NeedsRegionTexts(stage_);
   const at::Tensor chosen = fine ? batch.region_text.flatten().ge(0).nonzero().squeeze(1)
-                                 : at::empty({0}, at::kLong);
+                                 : at::empty({0}, batch.report_hash.options());
   const GlobalCounts counts = CountGlobally(
-      comm, batch.image.size(0), chosen.size(0), fine ? batch.texts.size(0) : 0,
-      batch.box_valid.sum().item<std::int64_t>(), batch.image_labels.ge(0).sum().item<std::int64_t>());
+      comm, batch.image.device(),
+      {batch.image.size(0), chosen.size(0), fine ? batch.texts.size(0) : 0,
+       batch.box_valid.sum().item<std::int64_t>(),
+       batch.image_labels.ge(0).sum().item<std::int64_t>()});
 
   std::vector<NamedLoss> losses;
   const BoxLoss box = AnatomyLoss(features.at("box"), batch.boxes, batch.box_valid, weight.l1,

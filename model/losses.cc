@@ -29,22 +29,20 @@ std::int64_t GlobalCounts::all_images() const {
   return std::accumulate(images.begin(), images.end(), std::int64_t{0});
 }
 
-GlobalCounts CountGlobally(dist::Communicator& comm, std::int64_t images, std::int64_t rows,
-                           std::int64_t texts, std::int64_t boxes, std::int64_t labels) {
-  constexpr int kFields = 5;
-  const std::array<std::int64_t, kFields> mine{images, rows, texts, boxes, labels};
-  std::vector<std::int64_t> all(kFields * comm.size());
-  const std::vector<std::int64_t> sizes(comm.size(), kFields);
-  comm.AllGather("batch.counts", mine.data(), all.data(), sizes, dist::DType::kInt64).Wait();
-  GlobalCounts counts;
-  for (int r = 0; r < comm.size(); ++r) {
-    const std::int64_t* of = &all[kFields * r];
-    counts.images.push_back(of[0]);
-    counts.rows.push_back(of[1]);
-    counts.texts.push_back(of[2]);
-    counts.boxes += of[3];
-    counts.labels += of[4];
-  }
+GlobalCounts CountGlobally(dist::Communicator& comm, at::Device device,
+                           const std::array<std::int64_t, 5>& mine) {
+  const at::Tensor all = dist::GatherRowsDetached(
+                             comm, "batch.counts", at::tensor(mine).unsqueeze(0).to(device),
+                             std::vector<std::int64_t>(comm.size(), 1))
+                             .cpu();
+  const auto column = [&all](int k) {
+    const at::Tensor values = all.select(1, k).contiguous();
+    return std::vector<std::int64_t>(values.const_data_ptr<std::int64_t>(),
+                                     values.const_data_ptr<std::int64_t>() + values.numel());
+  };
+  GlobalCounts counts{column(0), column(1), column(2), 0, 0};
+  counts.boxes = all.select(1, 3).sum().item<std::int64_t>();
+  counts.labels = all.select(1, 4).sum().item<std::int64_t>();
   return counts;
 }
 
@@ -98,7 +96,7 @@ at::Tensor TruthMatrix(const FineInputs& rows, const at::Tensor& signatures) {
   const at::Tensor anatomy = rows.anatomy.to(at::kLong);
   const at::Tensor same = anatomy.unsqueeze(1).eq(region.unsqueeze(0));
   const at::Tensor related = rows.family.index_select(0, anatomy).index_select(1, region);
-  const at::Tensor zero = at::zeros({}, at::kChar), ignore = at::full({}, -1, at::kChar);
+  const at::Tensor zero = at::zeros({}, entailed.options()), ignore = at::full_like(zero, -1);
   const at::Tensor truth =
       at::where(same, entailed, at::where(related.logical_and(entailed.ne(0)), ignore, zero));
   const at::Tensor own = rows.own_text.unsqueeze(1).eq(hash.unsqueeze(0));
@@ -132,8 +130,9 @@ at::Tensor FineLoss(dist::Communicator& comm, const FineInputs& in, const Global
   // its first occurrence.
   const auto [sorted, inverse] = at::_unique(text_facts.select(1, 0), true, true);
   const std::int64_t columns = sorted.size(0), texts = text_facts.size(0);
-  const at::Tensor first = at::full({columns}, texts, at::kLong)
-                               .scatter_reduce(0, inverse, at::arange(texts), "amin");
+  const at::Tensor first = at::full({columns}, texts, inverse.options())
+                               .scatter_reduce(0, inverse, at::arange(texts, inverse.options()),
+                                               "amin");
   const at::Tensor all_text = at::cat(text_parts).index_select(0, first);
   const at::Tensor signatures = text_facts.index_select(0, first);
 

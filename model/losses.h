@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <vector>
 
 #include "dist/communicator.h"
@@ -19,8 +20,9 @@ struct GlobalCounts {
   std::int64_t labels = 0;           // image labels that are mentioned
   std::int64_t all_images() const;
 };
-GlobalCounts CountGlobally(dist::Communicator& comm, std::int64_t images, std::int64_t rows,
-                           std::int64_t texts, std::int64_t boxes, std::int64_t labels);
+// `mine`: this rank's images, rows, texts, boxes and labels.
+GlobalCounts CountGlobally(dist::Communicator& comm, at::Device device,
+                           const std::array<std::int64_t, 5>& mine);
 
 // Anatomy loss (DETR's box terms with the fixed query-region assignment; model.md 3.4):
 //   1/n_box sum_valid (l1 * |p - y|_1 + giou * (1 - GIoU)),
