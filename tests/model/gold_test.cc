@@ -31,11 +31,11 @@ void ExpectClose(const at::Tensor& ours, const nlohmann::json& theirs, const cha
 }
 
 nlohmann::json Cases(const char* file) {
-  return ReadJson(SharedData(std::string("gold_torch/") + file))["cases"];
+  return ReadJson(SharedData(std::string("data/gold_torch/") + file))["cases"];
 }
 
 TEST(Gold, ImageReportContrastIsClipLoss) {
-  VESALIUS_NEEDS_SHARED(SharedData("gold_torch/clip_loss.json"));
+  VESALIUS_NEEDS_SHARED("data/gold_torch/clip_loss.json");
   dist::RunLocalRanks(1, [](dist::Bootstrap& bootstrap) {
     const auto comm = bootstrap.MakeCommunicator(dist::Device::kCpu, {});
     for (const auto& c : Cases("clip_loss.json")) {
@@ -54,7 +54,7 @@ TEST(Gold, ImageReportContrastIsClipLoss) {
 }
 
 TEST(Gold, RegionContrastPerAnatomy) {
-  VESALIUS_NEEDS_SHARED(SharedData("gold_torch/region_contrast.json"));
+  VESALIUS_NEEDS_SHARED("data/gold_torch/region_contrast.json");
   const auto c = Cases("region_contrast.json")[0];
   const std::int64_t b = c["B"], regions = c["R"], d = c["D"];
   const at::Tensor visual = Leaf(c["visual"], {b, regions, d}), text = Leaf(c["text"], {b, regions, d});
@@ -81,7 +81,7 @@ TEST(Gold, RegionContrastPerAnatomy) {
 }
 
 TEST(Gold, Boxes) {
-  VESALIUS_NEEDS_SHARED(SharedData("gold_torch/boxes.json"));
+  VESALIUS_NEEDS_SHARED("data/gold_torch/boxes.json");
   for (const auto& c : Cases("boxes.json")) {
     const std::int64_t n = c["n"], m = c["m"];
     const at::Tensor a = Leaf(c["a_xyxy"], {n, 4}), b = Tensor(c["b_xyxy"], {m, 4});
@@ -97,7 +97,7 @@ TEST(Gold, Boxes) {
 }
 
 TEST(Gold, TransformerBlock) {
-  VESALIUS_NEEDS_SHARED(SharedData("gold_torch/transformer_block.json"));
+  VESALIUS_NEEDS_SHARED("data/gold_torch/transformer_block.json");
   const auto c = Cases("transformer_block.json")[0];
   const std::int64_t b = c["B"], s = c["S"], d = c["D"], heads = c["heads"];
   const auto& params = c["params"];
@@ -126,7 +126,7 @@ TEST(Gold, TransformerBlock) {
 }
 
 TEST(Gold, PatchEmbed) {
-  VESALIUS_NEEDS_SHARED(SharedData("gold_torch/patch_embed.json"));
+  VESALIUS_NEEDS_SHARED("data/gold_torch/patch_embed.json");
   const auto c = Cases("patch_embed.json")[0];
   Initialiser init(1);
   PatchEmbed embed(init, 3, 4, 5);
@@ -148,7 +148,7 @@ TEST(Gold, PatchEmbed) {
 }
 
 TEST(Gold, AdamWWithClipping) {
-  VESALIUS_NEEDS_SHARED(SharedData("gold_torch/adamw.json"));
+  VESALIUS_NEEDS_SHARED("data/gold_torch/adamw.json");
   for (const auto& c : Cases("adamw.json")) {
     at::Tensor p = Leaf(c["p0"], {static_cast<std::int64_t>(c["p0"].size())});
     at::Tensor q = Leaf(c["q0"], {static_cast<std::int64_t>(c["q0"].size())});

@@ -9,9 +9,8 @@ namespace vesalius::trainer {
 namespace {
 
 TEST(Ranking, AurocAndAveragePrecisionWithTies) {
-  const std::string path = SharedData("gold_torch/auroc.json");
-  VESALIUS_NEEDS_SHARED(path);
-  for (const auto& c : ReadJson(path)["cases"]) {
+  VESALIUS_NEEDS_SHARED("data/gold_torch/auroc.json");
+  for (const auto& c : ReadJson(SharedData("data/gold_torch/auroc.json"))["cases"]) {
     const auto scores = c["scores"].get<std::vector<double>>();
     const auto labels = c["labels"].get<std::vector<int>>();
     EXPECT_NEAR(Auroc(scores, labels).value(), c["auroc"].get<double>(), 1e-12);
@@ -34,8 +33,8 @@ TEST(Ranking, FirstHit) {
 }
 
 TEST(Detection, CocoSample) {
-  const std::string folder = SharedData("detmetrics/coco/");
-  VESALIUS_NEEDS_SHARED(folder);
+  VESALIUS_NEEDS_SHARED("data/detmetrics/coco/");
+  const std::string folder = SharedData("data/detmetrics/coco/");
   const auto expected = ReadJson(folder + "expected.json");
   const auto gts = ReadJson(folder + "sampled_gts_bbox_area.json");
   const auto dts = ReadJson(folder + "sampled_bbox_results.json");

@@ -1,4 +1,4 @@
-// Reference data beside the project, which tests use where it is there and never copy.
+// Reference data that is not part of the tree: tests use it where it is there and never copy it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,11 +11,18 @@
 
 namespace vesalius {
 
-// VESALIUS_SHARED, else ../shared/data beside the source tree.
-inline std::string SharedData(const std::string& relative) {
-  if (const char* given = std::getenv("VESALIUS_SHARED")) return std::string(given) + "/" + relative;
+// $VESALIUS_SHARED, or `shared` beside the source tree; "" when `inside` is not there.
+inline std::string SharedData(const std::string& inside) {
+  const char* shared = std::getenv("VESALIUS_SHARED");
   const char* source = std::getenv("VESALIUS_SOURCE");
-  return std::string(source ? source : ".") + "/../shared/data/" + relative;
+  std::string folder;
+  if (shared != nullptr) {
+    folder = shared;
+  } else if (source != nullptr) {
+    folder = std::string(source) + "/../shared";
+  }
+  const std::string path = folder + "/" + inside;
+  return !folder.empty() && std::filesystem::exists(path) ? path : "";
 }
 
 inline nlohmann::json ReadJson(const std::string& path) {
@@ -26,6 +33,6 @@ inline nlohmann::json ReadJson(const std::string& path) {
 }  // namespace vesalius
 
 // Leaves the test, saying so, where the reference data is absent.
-#define VESALIUS_NEEDS_SHARED(path)           \
-  if (!std::filesystem::exists(path))         \
-  GTEST_SKIP() << "reference data not found: " << (path) << " (set VESALIUS_SHARED)"
+#define VESALIUS_NEEDS_SHARED(inside) \
+  if (SharedData(inside).empty())     \
+  GTEST_SKIP() << "reference data not found: " << (inside) << " (set VESALIUS_SHARED)"
