@@ -1,0 +1,34 @@
+#include "trainer/device.h"
+
+#include <ATen/Parallel.h>
+
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "dist/bootstrap.h"
+#include "dist/cuda_plugin.h"
+
+namespace vesalius::trainer {
+
+at::Device ChooseDevice(const std::string& name, int node_rank) {
+  if (name == "cpu") return at::kCPU;
+  Require(name == "cuda" || name == "auto", ExitCode::kUsage, "--device ", name,
+          ": expected auto, cpu or cuda");
+  std::string reason;
+  const int gpus = dist::CountGpus(&reason);
+  if (gpus > 0) return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(node_rank % gpus));
+  Require(name == "auto", ExitCode::kConfig, "--device cuda: ", reason,
+          "; use --device cpu, or start on a node with a GPU");
+  return at::kCPU;
+}
+
+void SetUpThreads(int wanted, int node_size, bool deterministic) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = wanted > 0 ? wanted : std::max(1, cores / std::max(1, node_size));
+  if (const std::string said = dist::WidenAffinity(threads); !said.empty()) log::Info(said);
+  at::set_num_threads(threads);
+  at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
+}
+
+}  // namespace vesalius::trainer
