@@ -15,8 +15,8 @@
 
 namespace vesalius::data {
 
-// Samples in rows, as PNG stores them: depth below 8 packed by libpng from one sample a byte, depth 16
-// big-endian.
+// Samples in rows, as PNG stores them: depth below 8 packed by libpng from one sample a byte, depth
+// 16 big-endian.
 struct PngSpec {
   int width = 0, height = 0, depth = 8;
   int colour = PNG_COLOR_TYPE_GRAY;
@@ -88,7 +88,9 @@ inline std::string EncodeJpeg(int width, int height, int channels, J_COLOR_SPACE
 
 // A grey 8-bit PNG whose pixel (x, y) is `pixel(x, y)`.
 inline std::string GreyPng(int width, int height, const std::function<int(int, int)>& pixel) {
-  PngSpec spec{width, height};
+  PngSpec spec;
+  spec.width = width;
+  spec.height = height;
   for (int y = 0; y < height; ++y)
     for (int x = 0; x < width; ++x) spec.samples.push_back(static_cast<std::uint8_t>(pixel(x, y)));
   return EncodePng(spec);

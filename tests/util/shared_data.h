@@ -1,21 +1,24 @@
-// Where the reference data of other programs lies: beside the source tree, or where VESALIUS_SHARED
-// says. It is no part of the tree; tests that need it skip without it.
+// Where reference data that is not part of the tree lies, for tests that compare with it.
 #pragma once
 
 #include <cstdlib>
+#include <filesystem>
 #include <string>
-
-#include "base/file.h"
 
 namespace vesalius {
 
-// The path of `name` in it, or "" when it is absent.
-inline std::string SharedData(const std::string& name) {
+// $VESALIUS_SHARED, or `shared` beside the source tree; "" when `inside` is not there.
+inline std::string SharedData(const std::string& inside) {
   const char* shared = std::getenv("VESALIUS_SHARED");
   const char* source = std::getenv("VESALIUS_SOURCE");
-  const std::string root = shared ? shared : StrCat(source ? source : ".", "/../shared");
-  const std::string path = StrCat(root, "/data/", name);
-  return Exists(path) ? path : "";
+  std::string folder;
+  if (shared != nullptr) {
+    folder = shared;
+  } else if (source != nullptr) {
+    folder = std::string(source) + "/../shared";
+  }
+  const std::string path = folder + "/" + inside;
+  return !folder.empty() && std::filesystem::exists(path) ? path : "";
 }
 
 }  // namespace vesalius
