@@ -48,10 +48,11 @@ TEST(ImageCodec, AgreesWithAnotherDecoder) {
   const std::string folder = SharedData("data/cxr_pairs");
   if (folder.empty())
     GTEST_SKIP() << "the reference films are absent (see tests/util/shared_data.h)";
-  const std::vector<std::string> lines = Split(ReadFile(folder + "/decoded_oracle.csv"), '\n');
+  const std::vector<std::string> lines =
+      vesalius::Split(ReadFile(folder + "/decoded_oracle.csv"), '\n');
   int compared = 0;
   for (std::size_t i = 1; i < lines.size(); ++i) {
-    const std::vector<std::string> cells = Split(Trim(lines[i]), ',');
+    const std::vector<std::string> cells = vesalius::Split(Trim(lines[i]), ',');
     if (cells.size() < 7) continue;
     SCOPED_TRACE(cells[0]);
     const Image image = DecodeImage(ReadFile(folder + "/images/" + cells[0]), cells[0]);
