@@ -13,7 +13,7 @@ struct PhantomOptions {
   std::int64_t samples = 4000;  // studies; patients follow (1 to 3 studies each)
   std::uint64_t seed = 7;
   int size = 64;  // side of the square image, pixels
-  std::function<void(std::int64_t done, std::int64_t total)> progress;  // may be empty
+  std::function<void(std::int64_t done, std::int64_t total)> progress;  // after each study
 };
 
 // Writes exactly `samples` studies. Every random choice follows from (seed, patient, study); the

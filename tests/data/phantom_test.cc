@@ -13,8 +13,6 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "data/dataset.h"
-#include "data/phantom_render.h"
-#include "data/phantom_report.h"
 #include "data/phantom_words.h"
 #include "data/region_text.h"
 #include "data/tokenizer.h"
@@ -120,24 +118,6 @@ TEST(Phantom, LabelAndSentenceRates) {
   for (const auto& [report, times] : reports) most = std::max(most, times);
   EXPECT_NEAR(most / n, .15, .025);  // the stock report
   EXPECT_GT(static_cast<double>(reports.size()) / n, .80);
-}
-
-TEST(Phantom, PaintedFindingsPerStudy) {
-  Random random(3, Purpose::kDemo);
-  double painted = 0, studies = 0;
-  for (int i = 0; i < 3000; ++i) {
-    const phantom::Patient patient = phantom::DrawPatient(random);
-    const auto findings = phantom::DrawFindings(patient.layout, random);
-    painted += static_cast<double>(findings.size());
-    ++studies;
-    for (const auto& a : findings) {
-      for (const auto& b : findings) {
-        if (a.region == b.region) continue;
-        EXPECT_LE(phantom::Overlap(patient.layout[a.region], patient.layout[b.region]), .3);
-      }
-    }
-  }
-  EXPECT_NEAR(painted / studies, 4.1, .25);
 }
 
 double Iou(const Box& a, const Box& b) {
@@ -290,33 +270,6 @@ TEST(Phantom, VocabularyForPrompts) {
   EXPECT_EQ(v.parent[RegionId("spine")], -1);
   EXPECT_EQ(FindingSentence(v, RegionId("left apical zone"), phantom::kPneumothorax, 1, nullptr),
             "pneumothorax in the left apical zone.");
-}
-
-// A painted finding changes the pixels of its box and hardly others.
-TEST(Phantom, FindingsAreVisible) {
-  Random random(9, Purpose::kDemo);
-  const phantom::Patient patient = phantom::DrawPatient(random);
-  const phantom::Pose pose = phantom::DrawPose(patient, random);
-  const phantom::Film plain = phantom::RenderChest(patient.layout, pose, 64);
-  for (int r = 0; r < kRegions; ++r) {
-    for (const int f : phantom::Paintable()[r]) {
-      phantom::Film film = plain;
-      const Box box = phantom::ToImage(patient.layout[r], pose);
-      phantom::PaintFinding(film, box, f, random);
-      double changed = 0, outside = 0;
-      for (int i = 0; i < 64; ++i) {
-        for (int j = 0; j < 64; ++j) {
-          const double d = std::abs(film.pixels[i * 64 + j] - plain.pixels[i * 64 + j]);
-          changed += d;
-          const bool near = std::abs((j + .5) / 64 - box.cx) < box.w * .55 + .02 &&
-                            std::abs((i + .5) / 64 - box.cy) < box.h * 1.3 + .02;
-          if (!near) outside += d;
-        }
-      }
-      EXPECT_GT(changed, 1.0) << kRegionNames[r] << ", finding " << f;
-      EXPECT_EQ(outside, 0) << kRegionNames[r] << ", finding " << f;
-    }
-  }
 }
 
 std::string Bytes(const std::string& folder) {
