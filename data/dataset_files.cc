@@ -47,7 +47,8 @@ std::uint32_t FileCrc(const std::string& path) {
 
 class Verifier {
  public:
-  explicit Verifier(const std::string& folder) : folder_(folder) {}
+  Verifier(const std::string& folder, const std::function<void(const Record&)>& visit)
+      : folder_(folder), visit_(visit) {}
 
   std::vector<Damage> Run() {
     const std::string path = ManifestPath(folder_);
@@ -97,9 +98,11 @@ class Verifier {
     fingerprint_.Add(record);
     Require(record.split == entry.splits[static_cast<std::size_t>(row)], ExitCode::kInvalidData,
             path, ", record ", row, " belongs to another split than the manifest says", kRemedy);
+    if (visit_) visit_(record);
   }
 
   std::string folder_;
+  const std::function<void(const Record&)>& visit_;
   Manifest manifest_;
   Fingerprint fingerprint_;
   std::vector<Damage> damages_;
@@ -117,6 +120,9 @@ DatasetFiles OpenDatasetFiles(const std::string& folder) {
   return files;
 }
 
-std::vector<Damage> VerifyDataset(const std::string& folder) { return Verifier(folder).Run(); }
+std::vector<Damage> VerifyDataset(const std::string& folder,
+                                  const std::function<void(const Record&)>& visit) {
+  return Verifier(folder, visit).Run();
+}
 
 }  // namespace vesalius::data

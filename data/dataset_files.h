@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,7 +29,9 @@ struct Damage {
 };
 
 // Reads every byte: the manifest's and the shards' checksums, every record's, splits and
-// fingerprint. Empty when all is well. Missing manifest: Error(kInputMissing).
-std::vector<Damage> VerifyDataset(const std::string& folder);
+// fingerprint. Empty when all is well. `visit`, where given, sees every good record in the
+// manifest's order. Missing manifest: Error(kInputMissing).
+std::vector<Damage> VerifyDataset(const std::string& folder,
+                                  const std::function<void(const Record&)>& visit = {});
 
 }  // namespace vesalius::data
