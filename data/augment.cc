@@ -10,13 +10,32 @@ namespace {
 
 constexpr double kKeptShare = 0.5;  // of a box's area that must remain inside
 
-// Square planes [channels, side, side] of values in [0, 1].
+// Square planes of values in [0, 1], each with a border of one pixel that repeats the edge, so that
+// bilinear reads need no bounds.
 struct Planes {
-  int side = 0, channels = 1;
-  std::vector<float> values;
-  const float* plane(int channel) const {
-    return values.data() + static_cast<std::size_t>(channel) * side * side;
+  Planes(int side_in, int channels_in)
+      : side(side_in),
+        stride(side_in + 2),
+        channels(channels_in),
+        values(static_cast<std::size_t>(channels) * stride * stride) {}
+  float* plane(int channel) { return values.data() + plane_size() * channel; }
+  const float* plane(int channel) const { return values.data() + plane_size() * channel; }
+  std::size_t plane_size() const { return static_cast<std::size_t>(stride) * stride; }
+  void FillBorder() {
+    for (int c = 0; c < channels; ++c) {
+      float* first = plane(c);
+      for (int y = 1; y <= side; ++y) {
+        float* row = first + y * stride;
+        row[0] = row[1];
+        row[side + 1] = row[side];
+      }
+      std::copy_n(first + stride, stride, first);
+      std::copy_n(first + side * stride, stride, first + (side + 1) * stride);
+    }
   }
+
+  int side, stride, channels;
+  std::vector<float> values;
 };
 
 // Maps the stored square u to the output square v, both [0,1]^2:
@@ -39,101 +58,117 @@ struct Affine {
   }
 };
 
+// Writes `image`, divided by its maximum, as `channels` planes: pixel (x, y) of plane c to
+// to[c * plane + y * stride + x].
 template <typename Value>
-void FillPlanes(const std::vector<Value>& in, int in_channels, float max, Planes* out) {
-  const std::size_t area = static_cast<std::size_t>(out->side) * out->side;
-  float* to = out->values.data();
-  if (in_channels == out->channels) {
-    for (int c = 0; c < in_channels; ++c) {
-      for (std::size_t i = 0; i < area; ++i) to[c * area + i] = in[i * in_channels + c] / max;
-    }
-  } else if (in_channels == 1) {
-    for (std::size_t i = 0; i < area; ++i) to[i] = in[i] / max;
-    for (int c = 1; c < out->channels; ++c) std::copy_n(to, area, to + c * area);
-  } else {
-    for (std::size_t i = 0; i < area; ++i) {
-      to[i] = (0.299f * in[3 * i] + 0.587f * in[3 * i + 1] + 0.114f * in[3 * i + 2]) / max;
+void WritePlanes(const std::vector<Value>& values, const Image& image, float max, int channels,
+                 float* to, int stride, std::size_t plane) {
+  const int side = image.width;
+  for (int y = 0; y < side; ++y) {
+    const Value* in = values.data() + static_cast<std::size_t>(y) * side * image.channels;
+    float* row = to + static_cast<std::size_t>(y) * stride;
+    if (image.channels == 3 && channels == 1) {
+      for (int x = 0; x < side; ++x, in += 3) {
+        row[x] = (0.299f * in[0] + 0.587f * in[1] + 0.114f * in[2]) / max;
+      }
+    } else if (image.channels == 1) {
+      for (int x = 0; x < side; ++x) row[x] = in[x] / max;
+      for (int c = 1; c < channels; ++c) std::copy_n(row, side, row + c * plane);
+    } else {
+      for (int x = 0; x < side; ++x, in += 3) {
+        for (int c = 0; c < 3; ++c) row[c * plane + x] = in[c] / max;
+      }
     }
   }
 }
 
-Planes ToPlanes(const Image& image, int channels) {
-  const std::size_t values = static_cast<std::size_t>(image.width) * image.height * image.channels;
-  Invariant(image.width == image.height && image.width > 0 &&
-                (image.channels == 1 || image.channels == 3) &&
-                (image.deep() ? image.u16.size() : image.u8.size()) == values,
-            "image of ", image.width, " x ", image.height, " x ", image.channels,
-            " is not a stored square");
-  Planes planes{image.width, channels, {}};
-  planes.values.resize(static_cast<std::size_t>(channels) * image.width * image.width);
+void WritePlanes(const Image& image, int channels, float* to, int stride, std::size_t plane) {
   if (image.deep()) {
-    FillPlanes(image.u16, image.channels, 65535.0f, &planes);
+    WritePlanes(image.u16, image, 65535.0f, channels, to, stride, plane);
   } else {
-    FillPlanes(image.u8, image.channels, 255.0f, &planes);
+    WritePlanes(image.u8, image, 255.0f, channels, to, stride, plane);
   }
-  return planes;
 }
 
 // Means over blocks of `factor` x `factor` pixels (fewer at the far edges).
 Planes Shrink(const Planes& in, int factor) {
-  Planes out{(in.side + factor - 1) / factor, in.channels, {}};
-  out.values.reserve(static_cast<std::size_t>(out.channels) * out.side * out.side);
+  Planes out((in.side + factor - 1) / factor, in.channels);
   for (int c = 0; c < in.channels; ++c) {
-    for (int by = 0; by < in.side; by += factor) {
-      for (int bx = 0; bx < in.side; bx += factor) {
-        const int y1 = std::min(by + factor, in.side), x1 = std::min(bx + factor, in.side);
+    for (int by = 0; by < out.side; ++by) {
+      for (int bx = 0; bx < out.side; ++bx) {
+        const int y1 = std::min((by + 1) * factor, in.side);
+        const int x1 = std::min((bx + 1) * factor, in.side);
         float sum = 0;
-        for (int y = by; y < y1; ++y) {
-          for (int x = bx; x < x1; ++x) sum += in.plane(c)[y * in.side + x];
+        for (int y = by * factor; y < y1; ++y) {
+          for (int x = bx * factor; x < x1; ++x) {
+            sum += in.plane(c)[(y + 1) * in.stride + x + 1];
+          }
         }
-        out.values.push_back(sum / static_cast<float>((y1 - by) * (x1 - bx)));
+        const int pixels = (y1 - by * factor) * (x1 - bx * factor);
+        out.plane(c)[(by + 1) * out.stride + bx + 1] = sum / static_cast<float>(pixels);
       }
     }
   }
   return out;
 }
 
-// Bilinear; the edge pixels extend to the image's border, beyond it is black.
+// Bilinear; the edge pixels extend to the image's border, beyond it is black. `extent`: the width
+// of the stored square in pixels of `in`.
 void Resample(const Planes& in, double extent, const Affine& map, int size, std::span<float> out) {
-  const std::size_t area = static_cast<std::size_t>(size) * size;
   double x00, y00, x10, y10;  // the map is affine: one step along a row is a constant
   map.Inverse(0, 0, &x00, &y00);
   map.Inverse(1, 0, &x10, &y10);
-  const double step_x = (x10 - x00) * extent / size, step_y = (y10 - y00) * extent / size;
-  const double last = in.side - 1;
-  for (int y = 0; y < size; ++y) {
-    double row_x, row_y;
-    map.Inverse(0.5 / size, (y + 0.5) / size, &row_x, &row_y);
-    for (int x = 0; x < size; ++x) {
-      const double sx = row_x * extent + x * step_x, sy = row_y * extent + x * step_y;
-      const std::size_t to = static_cast<std::size_t>(y) * size + x;
-      if (sx < 0 || sy < 0 || sx > extent || sy > extent) {
-        for (int c = 0; c < in.channels; ++c) out[c * area + to] = 0;
-        continue;
-      }
-      const double px = std::clamp(sx - 0.5, 0.0, last), py = std::clamp(sy - 0.5, 0.0, last);
-      const int x0 = static_cast<int>(px), y0 = static_cast<int>(py);
-      const int right = x0 + 1 < in.side ? 1 : 0, down = y0 + 1 < in.side ? in.side : 0;
-      const float fx = static_cast<float>(px - x0), fy = static_cast<float>(py - y0);
-      for (int c = 0; c < in.channels; ++c) {
-        const float* at = in.plane(c) + y0 * in.side + x0;
-        const float top = at[0] + fx * (at[right] - at[0]);
-        const float bottom = at[down] + fx * (at[down + right] - at[down]);
-        out[c * area + to] = top + fy * (bottom - top);
+  const auto step_x = static_cast<float>((x10 - x00) * extent / size);
+  const auto step_y = static_cast<float>((y10 - y00) * extent / size);
+  const float low = 0.5f, high = static_cast<float>(extent) + 0.5f;  // the image, border counted
+  float* to = out.data();
+  for (int c = 0; c < in.channels; ++c) {
+    const float* plane = in.plane(c);
+    for (int y = 0; y < size; ++y, to += size) {
+      double row_x, row_y;
+      map.Inverse(0.5 / size, (y + 0.5) / size, &row_x, &row_y);
+      const auto first_x = static_cast<float>(row_x * extent + 0.5);
+      const auto first_y = static_cast<float>(row_y * extent + 0.5);
+      for (int x = 0; x < size; ++x) {
+        const float px = first_x + static_cast<float>(x) * step_x;
+        const float py = first_y + static_cast<float>(x) * step_y;
+        if (!(px >= low && px <= high && py >= low && py <= high)) {
+          to[x] = 0;
+          continue;
+        }
+        const int x0 = static_cast<int>(px), y0 = static_cast<int>(py);
+        const float fx = px - static_cast<float>(x0), fy = py - static_cast<float>(y0);
+        const float* at = plane + y0 * in.stride + x0;
+        const float top = at[0] + fx * (at[1] - at[0]);
+        const float bottom = at[in.stride] + fx * (at[in.stride + 1] - at[in.stride]);
+        to[x] = top + fy * (bottom - top);
       }
     }
   }
 }
 
-void Warp(Planes planes, const Affine& map, int size, std::span<float> out) {
-  if (map.identity() && planes.side == size) {
-    std::copy(planes.values.begin(), planes.values.end(), out.begin());
+// The image through `map` in [0, 1] -> `out` [channels, size, size].
+void Warp(const Image& image, const Affine& map, const PipelineOptions& options,
+          std::span<float> out) {
+  const std::size_t values = static_cast<std::size_t>(image.width) * image.height * image.channels;
+  Invariant(image.width == image.height && image.width > 0 &&
+                (image.channels == 1 || image.channels == 3) &&
+                (image.deep() ? image.u16.size() : image.u8.size()) == values,
+            "image of ", image.width, " x ", image.height, " x ", image.channels,
+            " is not a stored square");
+  Invariant(out.size() == PixelCount(options), "pixel buffer of a wrong size");
+  const int side = image.width, size = options.image_size;
+  if (map.identity() && side == size) {
+    WritePlanes(image, options.channels, out.data(), side, out.size() / options.channels);
     return;
   }
-  const int factor = static_cast<int>(map.side * planes.side / size);  // source pixels a step
-  const double extent = static_cast<double>(planes.side) / std::max(factor, 1);
-  if (factor >= 2) planes = Shrink(planes, factor);
-  Resample(planes, extent, map, size, out);
+  Planes planes(side, options.channels);
+  WritePlanes(image, options.channels, planes.plane(0) + planes.stride + 1, planes.stride,
+              planes.plane_size());
+  const int factor = std::max(static_cast<int>(map.side * side / size), 1);  // pixels a step
+  if (factor > 1) planes = Shrink(planes, factor);
+  planes.FillBorder();
+  Resample(planes, static_cast<double>(side) / factor, map, size, out);
 }
 
 void Normalise(const PipelineOptions& options, std::span<float> pixels) {
@@ -192,8 +227,7 @@ std::size_t PixelCount(const PipelineOptions& options) {
 }
 
 void Prepare(const Image& image, const PipelineOptions& options, std::span<float> pixels) {
-  Invariant(pixels.size() == PixelCount(options), "pixel buffer of a wrong size");
-  Warp(ToPlanes(image, options.channels), Affine{}, options.image_size, pixels);
+  Warp(image, Affine{}, options, pixels);
   Normalise(options, pixels);
 }
 
@@ -205,11 +239,10 @@ std::vector<float> Prepare(const Record& record, const PipelineOptions& options)
 
 RegionBoxes Augment(const Image& image, const RegionBoxes& boxes, const PipelineOptions& options,
                     Random& random, std::span<float> pixels) {
-  Invariant(pixels.size() == PixelCount(options), "pixel buffer of a wrong size");
   const Affine map = DrawAffine(options, random);
   const double brightness = 1 + random.Uniform(-options.brightness, options.brightness);
   const double contrast = 1 + random.Uniform(-options.contrast, options.contrast);
-  Warp(ToPlanes(image, options.channels), map, options.image_size, pixels);
+  Warp(image, map, options, pixels);
   if (brightness != 1 || contrast != 1) {
     Photometric(static_cast<float>(brightness), static_cast<float>(contrast), pixels);
   }

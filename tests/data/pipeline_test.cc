@@ -13,7 +13,9 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "data/tokenizer.h"
+#include "data/writer.h"
 #include "tests/data/memory_dataset.h"
+#include "tests/util/temp_dir.h"
 
 namespace vesalius::data {
 namespace {
@@ -143,6 +145,25 @@ TEST(Pipeline, SameBatchesWhateverRanksAndWorkers) {
   EXPECT_FALSE(Collect(data, options, 1, kSteps) == expected);
 }
 
+// Shards give the same batches as the records that were written into them, read by several threads.
+TEST(Pipeline, ShardsGiveWhatWasWritten) {
+  const TempDir folder;
+  const auto data = Memory(47);
+  WriterOptions writing;
+  writing.folder = folder.path() + "/set";
+  writing.source = "test";
+  writing.stored_size = MemoryDataset::kSize;
+  writing.records_per_shard = 13;
+  DatasetWriter writer(writing);
+  for (std::int64_t i = 0; i < data->size(); ++i) writer.Add(data->Get(i));
+  writer.Finish(data->vocabulary());
+  const Data stored = OpenDataset(writing.folder, Split::kTrain);
+  ASSERT_EQ(stored->size(), 47);
+  PipelineOptions options = Augmented();
+  options.workers = 3;
+  EXPECT_TRUE(Collect(stored, options, 2, 9) == Collect(data, options, 1, 9));
+}
+
 TEST(Pipeline, EpochsVisitEachSampleAtMostOnceAndDropTheTail) {
   PipelineOptions options = Augmented();
   const Data data = Memory(47);
@@ -223,6 +244,7 @@ TEST(Pipeline, UnreadableRecordsLeaveTheirRows) {
   EXPECT_TRUE(Collect(broken, options, 1, 2) == expected);
   EXPECT_TRUE(Collect(broken, options, 3, 2) == expected);
 
+  testing::internal::CaptureStderr();
   Pipeline pipeline({broken}, options, {});
   for (int epoch = 0; epoch < 2; ++epoch) {
     const Batch a = pipeline.Next(), b = pipeline.Next();
@@ -232,6 +254,11 @@ TEST(Pipeline, UnreadableRecordsLeaveTheirRows) {
     EXPECT_EQ(a.reports.rows, a.rows);
     EXPECT_EQ(b.state.samples, 40 * (epoch + 1));  // they count as consumed
   }
+  const std::string log = testing::internal::GetCapturedStderr();
+  const std::size_t first = log.find("record 17 of memory cannot be read");
+  ASSERT_NE(first, std::string::npos) << log;
+  EXPECT_NE(log.find("record 17 is broken"), std::string::npos) << log;
+  EXPECT_EQ(log.find("record 17 of memory cannot", first + 1), std::string::npos) << log;
 }
 
 TEST(Pipeline, ABatchMayLoseAllRows) {
@@ -257,8 +284,9 @@ TEST(Pipeline, OtherErrorsSurface) {
     for (int again = 0; again < 2; ++again) {  // never skipped over
       EXPECT_EQ(CodeOf([&] { pipeline.Next(); }), ExitCode::kInputMissing);
     }
-    data->Break(second, ExitCode::kBug);
-    Pipeline other({data}, options, {});
+    const auto faulty = Memory(40);
+    faulty->Break(second, ExitCode::kBug);
+    Pipeline other({faulty}, options, {});
     other.Next();
     EXPECT_THROW(other.Next(), std::runtime_error);
   }
@@ -320,7 +348,9 @@ TEST(Pipeline, TextsAreDistinctAndConsistent) {
         if (text < 0) continue;
         ++rows;
         ASSERT_LT(text, batch.texts.rows);
-        if (first[text]) EXPECT_EQ(batch.signatures[text].region, r);
+        if (first[text]) {
+          EXPECT_EQ(batch.signatures[text].region, r);
+        }
         first[text] = false;
         used.insert(text);
       }
@@ -380,7 +410,9 @@ TEST(Pipeline, RegionsWithSentencesTakePartFirst) {
       EXPECT_EQ(with + without, limit);
       choices.insert(chosen);
     }
-    if (limit > 0) EXPECT_GT(choices.size(), 10u);
+    if (limit > 0) {
+      EXPECT_GT(choices.size(), 10u);
+    }
   }
 }
 
