@@ -21,7 +21,8 @@ class SampleOrder {
   std::int64_t At(std::int64_t position) const;
 
  private:
-  static constexpr int kRounds = 12;  // half rounds; small domains need more than the usual 4
+  static constexpr int kRounds =
+      24;  // half rounds; with fewer, sets of 5 or 6 samples favour some orders
   std::uint64_t Encrypt(std::uint64_t x) const;
 
   std::uint64_t n_;

@@ -6,17 +6,29 @@ namespace vesalius::model {
 
 using data::kRegions;
 
+PatchEmbed::PatchEmbed(Initialiser& init, int channels, int patch_size, int width) {
+  const std::int64_t inputs = std::int64_t{channels} * patch_size * patch_size;
+  auto proj = register_module("proj", std::make_shared<torch::nn::Module>());
+  weight_ = proj->register_parameter(
+      "weight", init.Linear({width, channels, patch_size, patch_size}, inputs));
+  bias_ = proj->register_parameter("bias", init.Linear({width}, inputs));
+}
+
+at::Tensor PatchEmbed::Forward(const at::Tensor& image) const {
+  const std::int64_t n = image.size(0), channels = image.size(1), p = weight_.size(2);
+  const std::int64_t side = image.size(2) / p;
+  const at::Tensor cells = image.reshape({n, channels, side, p, side, p})
+                               .permute({0, 2, 4, 1, 3, 5})
+                               .reshape({n, side * side, channels * p * p});
+  return at::linear(cells, weight_.flatten(1), bias_);
+}
+
 VisionTransformer::VisionTransformer(Initialiser& init, const VisionConfig& config)
     : config_(config) {
-  const std::int64_t width = config.width, patch = config.patch_size;
-  const std::int64_t inputs = config.channels * patch * patch;
-
-  auto embed = register_module("patch_embed", std::make_shared<torch::nn::Module>());
-  auto proj = embed->register_module("proj", std::make_shared<torch::nn::Module>());
-  patch_weight_ = proj->register_parameter(
-      "weight", init.Linear({width, config.channels, patch, patch}, inputs));
-  patch_bias_ = proj->register_parameter("bias", init.Linear({width}, inputs));
-
+  const std::int64_t width = config.width;
+  patch_embed_ = register_module(
+      "patch_embed",
+      std::make_shared<PatchEmbed>(init, config.channels, config.patch_size, config.width));
   const bool sincos = config.positions == "sincos";
   at::Tensor positions = init.TruncatedNormal({1, 1 + config.patches(), width}, 0.02);
   if (sincos) {
@@ -41,16 +53,9 @@ VisionTransformer::VisionTransformer(Initialiser& init, const VisionConfig& conf
 
 VisionTransformer::Output VisionTransformer::Forward(const at::Tensor& image) const {
   const std::int64_t n = image.size(0), patches = config_.patches(), width = config_.width;
-  // Kernel = stride, so the convolution is a matrix product over unfolded patches.
-  const std::int64_t side = config_.image_size / config_.patch_size, p = config_.patch_size;
-  const at::Tensor cells = image.view({n, config_.channels, side, p, side, p})
-                               .permute({0, 2, 4, 1, 3, 5})
-                               .reshape({n, patches, config_.channels * p * p});
-  const at::Tensor patch = at::linear(cells, patch_weight_.view({width, -1}), patch_bias_);
-
   const at::Tensor cls = (cls_token_ + pos_embed_.slice(1, 0, 1)).expand({n, 1, width});
   const at::Tensor anatomy = (anatomy_tokens_ + anatomy_pos_).expand({n, kRegions, width});
-  at::Tensor x = at::cat({cls, patch + pos_embed_.slice(1, 1), anatomy}, 1);
+  at::Tensor x = at::cat({cls, patch_embed_->Forward(image) + pos_embed_.slice(1, 1), anatomy}, 1);
   for (const auto& block : blocks_) x = block->Forward(x, {});
   x = norm_->Forward(x);
   return {x.select(1, 0), x.slice(1, 1, 1 + patches), x.slice(1, 1 + patches)};

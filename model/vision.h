@@ -8,6 +8,17 @@
 
 namespace vesalius::model {
 
+// Kernel = stride: a convolution that is a matrix product over unfolded patches.
+class PatchEmbed : public torch::nn::Module {
+ public:
+  PatchEmbed(Initialiser& init, int channels, int patch_size, int width);
+  // image [n, C, S, S] -> [n, (S/p)^2, D], patches in row-major order.
+  at::Tensor Forward(const at::Tensor& image) const;
+
+ private:
+  at::Tensor weight_, bias_;  // [D, C, p, p], [D]
+};
+
 class VisionTransformer : public torch::nn::Module {
  public:
   VisionTransformer(Initialiser& init, const VisionConfig& config);
@@ -22,7 +33,8 @@ class VisionTransformer : public torch::nn::Module {
 
  private:
   VisionConfig config_;
-  at::Tensor patch_weight_, patch_bias_, cls_token_, pos_embed_, anatomy_tokens_, anatomy_pos_;
+  std::shared_ptr<PatchEmbed> patch_embed_;
+  at::Tensor cls_token_, pos_embed_, anatomy_tokens_, anatomy_pos_;
   std::vector<std::shared_ptr<Block>> blocks_;
   std::shared_ptr<LayerNorm> norm_;
 };

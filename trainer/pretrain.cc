@@ -1,5 +1,6 @@
 #include "trainer/pretrain.h"
 
+#include <ATen/Parallel.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -175,7 +176,10 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
       Train({in.config, options.run, bootstrap, *comm, device, in.train, in.valid, in.vocabulary,
              start.attempt.get(), parts[1], attempt, parts[2]});
   if (code == ExitCode::kFinished && bootstrap.rank() == 0) {
-    checkpoints::MarkDone(options.run, in.config.trainer.steps);
+    checkpoints::StepInfo done;
+    done.step = in.config.trainer.steps;
+    done.token = parts[1];
+    checkpoints::MarkDone(options.run, done);
     log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run, "/ckpt");
   }
   return code;

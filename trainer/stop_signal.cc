@@ -1,6 +1,7 @@
 #include "trainer/stop_signal.h"
 
 #include <csignal>
+#include <initializer_list>
 
 namespace vesalius::trainer {
 namespace {
