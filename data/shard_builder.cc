@@ -24,14 +24,17 @@ Hdf5Handle Properties(hid_t kind) {
   return properties;
 }
 
-// What the memory driver hands out of a file when it closes it. (H5Fget_file_image of HDF5 1.10.8
-// gives the file as still open for writing, with a superblock that no reader accepts.)
-struct Capture {
-  std::size_t size = 0;  // of the file; to be set before it is closed
-  std::string bytes;
-};
+// The file's own end, from its superblock (versions 2 and 3); the memory behind it is larger.
+std::uint64_t EndOfFile(const void* file) {
+  constexpr std::size_t kEndOfFileAddress = 28;
+  std::uint64_t end;
+  std::memcpy(&end, static_cast<const char*>(file) + kEndOfFileAddress, sizeof(end));
+  return end;
+}
 
-H5FD_file_image_callbacks_t CaptureCallbacks(Capture* capture) {
+// Takes the memory driver's file over when it is closed. (H5Fget_file_image of HDF5 1.10.8 would
+// give it as still open for writing, with a superblock that no reader accepts.)
+H5FD_file_image_callbacks_t CaptureCallbacks(std::string* capture) {
   H5FD_file_image_callbacks_t callbacks{};
   callbacks.image_malloc = [](std::size_t n, H5FD_file_image_op_t, void*) {
     return std::malloc(n);
@@ -42,9 +45,8 @@ H5FD_file_image_callbacks_t CaptureCallbacks(Capture* capture) {
     return std::realloc(p, n);
   };
   callbacks.image_free = [](void* p, H5FD_file_image_op_t op, void* user) -> herr_t {
-    auto* to = static_cast<Capture*>(user);
     if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE && p != nullptr)
-      to->bytes.assign(static_cast<const char*>(p), to->size);
+      static_cast<std::string*>(user)->assign(static_cast<const char*>(p), EndOfFile(p));
     std::free(p);
     return 0;
   };
@@ -55,7 +57,7 @@ H5FD_file_image_callbacks_t CaptureCallbacks(Capture* capture) {
 }
 
 // A file in memory, of the newest format that the library writes: its metadata carries checksums.
-Hdf5Handle CreateFile(Capture* capture) {
+Hdf5Handle CreateFile(std::string* capture) {
   const Hdf5Handle access = Properties(H5P_FILE_ACCESS), creation = Properties(H5P_FILE_CREATE);
   H5FD_file_image_callbacks_t callbacks = CaptureCallbacks(capture);
   Check(H5Pset_fapl_core(access.get(), kMemoryIncrement, false) >= 0, "memory driver");
@@ -187,19 +189,16 @@ void ShardBuilder::Add(const Record& record) {
 }
 
 std::string ShardBuilder::Build() const {
-  Capture capture;
+  std::string bytes;
   const Hdf5Session session;
   {
-    const Hdf5Handle file = CreateFile(&capture);
+    const Hdf5Handle file = CreateFile(&bytes);
     WriteAttributes(file.get());
     WriteColumns(file.get());
-    hsize_t size = 0;
     Check(H5Fflush(file.get(), H5F_SCOPE_GLOBAL) >= 0, "flush");
-    Check(H5Fget_filesize(file.get(), &size) >= 0, "size");
-    capture.size = size;
   }
-  Check(!capture.bytes.empty(), "content");
-  return std::move(capture.bytes);
+  Check(!bytes.empty(), "content");
+  return bytes;
 }
 
 void ShardBuilder::WriteAttributes(std::int64_t file) const {

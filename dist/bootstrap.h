@@ -1,6 +1,10 @@
 // How a rank learns who it is. Nothing else in the tree calls MPI_Init or reads a launcher's
-// environment. The order: mpirun or srun (MPI/PMIx) when their environment is there; a file store when
-// VESALIUS_STORE, VESALIUS_RANK and VESALIUS_SIZE are set; else one rank alone.
+// environment. The order: mpirun or srun (MPI/PMIx) when their environment is there; a file store
+// when VESALIUS_STORE, VESALIUS_RANK and VESALIUS_SIZE are set; else one rank alone.
+//
+// Leaving. In good order: communicators go first, then the bootstrap, whose destructor finalises
+// MPI. After a failure, or when an exception destroys it, the bootstrap leaves MPI as it is, since
+// MPI_Finalize would wait for ranks that never come; main() then ends the process by LeaveNow().
 #pragma once
 
 #include <functional>
@@ -20,7 +24,7 @@ class Bootstrap {
   virtual int size() const = 0;
   virtual int node_rank() const = 0;  // rank among those of this node
   virtual int node_size() const = 0;
-  virtual const char* kind() const = 0;  // "single", "mpi", "file"
+  virtual const char* kind() const = 0;  // "single", "local", "mpi", "file"
   // Every rank's bytes, by rank. For set-up only (ids, host names, config hashes).
   virtual std::vector<std::string> Exchange(std::string_view name, std::string_view mine) = 0;
   // The communicator that suits `device`: mpi or local on CPU, nccl from the plug-in on CUDA.
@@ -28,15 +32,22 @@ class Bootstrap {
                                                          const CommunicatorOptions& options) = 0;
 };
 
-// Reads the environment as said above; initialises MPI where it applies. Errors name what is missing.
+// Reads the environment as said above; initialises MPI where it applies. Errors name what is
+// missing.
 std::unique_ptr<Bootstrap> MakeBootstrap();
 
 // N ranks as threads of this process: `body(bootstrap)` runs once on each; returns when all have
-// returned. When one throws, the others' collectives are aborted, and the first error is rethrown.
+// returned. When one throws, the others' collectives are aborted, and the first error that is not
+// the mere loss of a peer is rethrown.
 void RunLocalRanks(int ranks, const std::function<void(Bootstrap&)>& body);
 
-// Widens this process's affinity when it is bound to a single core but its node has more (Open MPI's
-// default for one or two ranks); returns a sentence that says what was done, or "".
+// Flushes what was printed and ends the process at once: no destructor, no exit handler and no
+// MPI_Finalize can hold it up. What main() calls after an Error while ranks are connected.
+[[noreturn]] void LeaveNow(int status);
+
+// Widens this process's affinity when it is bound to a single core but its node has more (Open
+// MPI's default for one or two ranks); a binding that no launcher made is left alone. Returns a
+// sentence that says what was done or should be, or "".
 std::string WidenAffinity(int threads_wanted);
 
 }  // namespace vesalius::dist

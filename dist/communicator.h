@@ -1,14 +1,16 @@
-// Collectives between ranks. One interface, one folder a backend: local/ (threads of one process; size
-// 1 included), mpi/ (Open MPI, CPU), nccl/ (GPU, in the plug-in). tests/dist/conformance.h passes
-// unchanged on all of them.
+// Collectives between ranks. One interface, one folder a backend: local/ (threads of one process;
+// size 1 included), mpi/ (Open MPI, CPU), nccl/ (GPU, in the plug-in). tests/dist/conformance.h
+// passes unchanged on all of them.
 //
 // Contract
 // - All ranks issue the same collectives in the same order. Every call has a name, used in errors.
-// - Calls return at once with a Ticket; memory belongs to the collective until Wait() returns.
+// - Calls return at once with a Ticket; memory belongs to the collective until Wait() returns. A
+//   ticket dropped unfinished (an exception on its way) aborts the communicator.
 // - Sums are taken in rank order, so CPU results are bit-identical from run to run; bfloat16 is
 //   added in float32.
 // - A rank that dies or stays away past the deadline makes the others throw Error(kPeerLost) that
 //   names the collective, from Wait() or from the next call.
+// - Ranks that issue different collectives all throw Error(kBug) that names both (CPU backends).
 // - One thread at a time may issue calls on a communicator.
 #pragma once
 
@@ -43,7 +45,8 @@ class Ticket {
   std::shared_ptr<Work> work_;
 };
 
-// Counts what went over the wire, for benchmarks and the run record.
+// Counts what this rank sent, for benchmarks and the run record; of an all-reduce, what a
+// bandwidth-optimal one sends: 2 (size - 1) / size of its bytes.
 struct Traffic {
   std::int64_t calls = 0;
   std::int64_t bytes_sent = 0;
@@ -72,9 +75,13 @@ class Communicator {
   // Makes every pending and later call on every rank fail soon; returns. Safe from any thread.
   virtual void Abort(const std::string& reason) = 0;
 
-  // Memory that this backend communicates best from, at least 64-byte aligned, zeroed; freed with the
-  // last reference.
+  // Memory that this backend communicates best from, at least 64-byte aligned, zeroed; freed with
+  // the last reference.
   virtual std::shared_ptr<void> Allocate(std::size_t bytes) = 0;
+
+  // Blocking copies between host memory and memory of this backend's device.
+  virtual void FromHost(void* to, const void* from, std::size_t bytes);
+  virtual void ToHost(void* to, const void* from, std::size_t bytes);
 
   virtual Traffic traffic() const = 0;
 };

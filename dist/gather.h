@@ -12,7 +12,8 @@
 namespace vesalius::dist {
 
 // Rows held by every rank (one collective): counts[r].
-std::vector<std::int64_t> GatherCounts(Communicator& comm, std::string_view name, std::int64_t mine);
+std::vector<std::int64_t> GatherCounts(Communicator& comm, std::string_view name,
+                                       std::int64_t mine);
 
 // x: [counts[rank], ...] -> [sum(counts), ...], rows in rank order. float32 and float64.
 // Every rank must run the backward of every gather it ran forward, in the same order on all ranks;

@@ -1,13 +1,13 @@
 #include "trainer/device.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "dist/bootstrap.h"
-#include "dist/cuda_plugin.h"
 
 namespace vesalius::trainer {
 
@@ -15,11 +15,13 @@ at::Device ChooseDevice(const std::string& name, int node_rank) {
   if (name == "cpu") return at::kCPU;
   Require(name == "cuda" || name == "auto", ExitCode::kUsage, "--device ", name,
           ": expected auto, cpu or cuda");
-  std::string reason;
-  const int gpus = dist::CountGpus(&reason);
+  // The guard comes with the CUDA plug-in, which the program has loaded by now if it can be had.
+  const int gpus = c10::impl::hasDeviceGuardImpl(at::kCUDA)
+                       ? c10::impl::getDeviceGuardImpl(at::kCUDA)->deviceCount()
+                       : 0;
   if (gpus > 0) return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(node_rank % gpus));
-  Require(name == "auto", ExitCode::kConfig, "--device cuda: ", reason,
-          "; use --device cpu, or start on a node with a GPU");
+  Require(name == "auto", ExitCode::kConfig, 
+          "--device cuda: no GPU answers; use --device cpu, or start on a node with a GPU");
   return at::kCPU;
 }
 

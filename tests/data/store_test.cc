@@ -233,7 +233,7 @@ TEST(Store, FlippedByteAnywhereInAShardIsFound) {
   WriteSet(folder, 3);
   const std::string good = ReadFile(path);
   int at_open = 0, at_record = 0, outside = 0;
-  for (std::size_t at = 0; at < good.size(); at += 13) {
+  for (std::size_t at = 0; at < good.size(); at += 17) {
     SCOPED_TRACE(at);
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 0x40);

@@ -1,0 +1,139 @@
+#include "dist/bootstrap.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "base/error.h"
+#include "dist/bootstrap_kinds.h"
+
+namespace vesalius::dist {
+namespace {
+
+const char* Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
+// The value as a number >= 0; 0 when it is unset.
+int Number(const char* name) {
+  const char* text = Environment(name);
+  if (text == nullptr) return 0;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  Require(*end == '\0' && value >= 0 && value < (1 << 20), ExitCode::kConfig, name, "=", text,
+          " is not a number of ranks");
+  return static_cast<int>(value);
+}
+
+bool UnderMpi() { return Environment("OMPI_COMM_WORLD_SIZE") || Environment("PMIX_RANK"); }
+bool UnderPmi() { return Environment("PMI_RANK") && Environment("SLURM_JOB_ID"); }
+
+std::unique_ptr<Bootstrap> FromStore() {
+  for (const char* name : {"VESALIUS_RANK", "VESALIUS_SIZE"}) {
+    Require(Environment(name) != nullptr, ExitCode::kConfig, "VESALIUS_STORE is set but ", name,
+            " is not; set VESALIUS_STORE (a fresh folder that all ranks see), VESALIUS_RANK and "
+            "VESALIUS_SIZE");
+  }
+  return MakeFileBootstrap(Environment("VESALIUS_STORE"), Number("VESALIUS_RANK"),
+                           Number("VESALIUS_SIZE"), CommunicatorOptions{}.deadline);
+}
+
+// The error to report for all ranks: the first cause, not the loss of a peer that follows from it.
+class FirstError {
+ public:
+  void Add(std::exception_ptr error, bool is_consequence) {
+    std::lock_guard lock(mutex_);
+    if (!error_ || (is_consequence_ && !is_consequence)) {
+      error_ = error;
+      is_consequence_ = is_consequence;
+    }
+  }
+  void Rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::exception_ptr error_;
+  bool is_consequence_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Bootstrap> MakeBootstrap() {
+  if (UnderMpi()) {
+    const int size = Number("OMPI_COMM_WORLD_SIZE");
+    return MakeMpiBootstrap(size > 0 ? size : Number("SLURM_STEP_NUM_TASKS"));
+  }
+  if (Environment("VESALIUS_STORE")) return FromStore();
+  if (UnderPmi()) return MakeMpiBootstrap(Number("SLURM_STEP_NUM_TASKS"));
+  Require(Number("SLURM_STEP_NUM_TASKS") <= 1 || !Environment("SLURM_PROCID"), ExitCode::kConfig,
+          "srun started ", Number("SLURM_STEP_NUM_TASKS"),
+          " tasks but gave them no way to meet; start with srun --mpi=pmix, or set VESALIUS_STORE, "
+          "VESALIUS_RANK and VESALIUS_SIZE");
+  return MakeLocalBootstrap(MakeLocalWorld(1), 0);
+}
+
+void RunLocalRanks(int ranks, const std::function<void(Bootstrap&)>& body) {
+  Require(ranks >= 1, ExitCode::kConfig, "the number of local ranks must be at least 1, not ",
+          ranks);
+  const std::shared_ptr<LocalWorld> world = MakeLocalWorld(ranks);
+  FirstError first;
+  const auto run = [&](int rank) {
+    try {
+      const auto bootstrap = MakeLocalBootstrap(world, rank);
+      body(*bootstrap);
+    } catch (const std::exception& error) {
+      const auto* ours = dynamic_cast<const Error*>(&error);
+      first.Add(std::current_exception(), ours && ours->code() == ExitCode::kPeerLost);
+      AbortLocalWorld(*world, StrCat("rank ", rank, " failed: ", error.what()));
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < ranks; ++rank) threads.emplace_back(run, rank);
+  for (std::thread& thread : threads) thread.join();
+  first.Rethrow();
+}
+
+void LeaveNow(int status) {
+  std::fflush(nullptr);
+  _exit(status);
+}
+
+std::string WidenAffinity(int threads_wanted) {
+  cpu_set_t bound;
+  if (sched_getaffinity(0, sizeof(bound), &bound) != 0 || CPU_COUNT(&bound) != 1) return "";
+  const long online = sysconf(_SC_NPROCESSORS_ONLN);
+  if (online <= 1) return "";
+  if (!UnderMpi() && !UnderPmi()) {
+    if (threads_wanted <= 1) return "";
+    return StrCat("this process may use one core only, but ", threads_wanted,
+                  " threads are wanted; was it started by taskset?");
+  }
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  for (long cpu = 0; cpu < sysconf(_SC_NPROCESSORS_CONF) && cpu < CPU_SETSIZE; ++cpu) {
+    CPU_SET(cpu, &all);
+  }
+  std::error_code ignored;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", ignored)) {
+    sched_setaffinity(std::atoi(task.path().filename().c_str()), sizeof(all), &all);
+  }
+  if (sched_getaffinity(0, sizeof(bound), &bound) == 0 && CPU_COUNT(&bound) > 1) {
+    return StrCat("the launcher bound this rank to one core; it may now use ", CPU_COUNT(&bound),
+                  " (mpirun --bind-to none leaves ranks free)");
+  }
+  return "the launcher bound this rank to one core, and all its threads share it; start with "
+         "mpirun "
+         "--bind-to none, or srun --cpus-per-task";
+}
+
+}  // namespace vesalius::dist

@@ -1,0 +1,28 @@
+// The ways to meet that MakeBootstrap() chooses from.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "dist/bootstrap.h"
+#include "dist/communicator.h"
+
+namespace vesalius::dist {
+
+// What the ranks of RunLocalRanks share, or the one rank of a process alone.
+class LocalWorld;
+std::shared_ptr<LocalWorld> MakeLocalWorld(int size);
+std::unique_ptr<Bootstrap> MakeLocalBootstrap(std::shared_ptr<LocalWorld> world, int rank);
+void AbortLocalWorld(LocalWorld& world, const std::string& reason);
+
+// Initialises MPI; `expected_size` as the launcher's environment has it, 0 when it says nothing.
+std::unique_ptr<Bootstrap> MakeMpiBootstrap(int expected_size);
+
+// Ranks are plain processes that share `folder`, which must be fresh: one folder an attempt.
+// `limit` bounds every exchange: Error(kPeerLost) after it, or as soon as a rank of this node is
+// dead.
+std::unique_ptr<Bootstrap> MakeFileBootstrap(const std::string& folder, int rank, int size,
+                                             std::chrono::milliseconds limit);
+
+}  // namespace vesalius::dist

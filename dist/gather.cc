@@ -1,0 +1,102 @@
+#include "dist/gather.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <numeric>
+
+#include "base/error.h"
+#include "dist/tensor.h"
+
+namespace vesalius::dist {
+namespace {
+
+using Counts = std::vector<std::int64_t>;
+
+std::int64_t RowElements(const at::Tensor& x) { return c10::multiply_integers(x.sizes().slice(1)); }
+
+// Elements by rank, from rows by rank.
+Counts Elements(const Counts& rows, std::int64_t row_elements) {
+  Counts elements = rows;
+  for (std::int64_t& count : elements) count *= row_elements;
+  return elements;
+}
+
+void CheckRows(const Communicator& comm, std::string_view name, const at::Tensor& x,
+               const Counts& counts) {
+  Invariant(static_cast<int>(counts.size()) == comm.size(), "gather '", name, "': ", counts.size(),
+            " counts for ", comm.size(), " ranks");
+  Invariant(x.dim() >= 1 && x.size(0) == counts[comm.rank()], "gather '", name, "': rank ",
+            comm.rank(), " holds a tensor of shape ", x.sizes(), " but said ", counts[comm.rank()],
+            " rows");
+}
+
+at::Tensor Gather(Communicator& comm, std::string_view name, const at::Tensor& x,
+                  const Counts& counts) {
+  CheckRows(comm, name, x, counts);
+  std::vector<std::int64_t> shape = x.sizes().vec();
+  shape[0] = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  const at::Tensor in = x.contiguous();
+  at::Tensor out = at::empty(shape, x.options());
+  comm.AllGather(name, in.const_data_ptr(), out.mutable_data_ptr(),
+                 Elements(counts, RowElements(x)), DTypeOf(x.scalar_type()))
+      .Wait();
+  return out;
+}
+
+class GatherFunction : public torch::autograd::Function<GatherFunction> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x,
+                            Communicator* comm, const std::string& name, const Counts& counts) {
+    ctx->saved_data["comm"] = reinterpret_cast<std::int64_t>(comm);
+    ctx->saved_data["name"] = name;
+    ctx->saved_data["counts"] = counts;
+    return Gather(*comm, name, x, counts);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 const torch::autograd::variable_list& grads) {
+    auto& comm = *reinterpret_cast<Communicator*>(ctx->saved_data["comm"].toInt());
+    const std::string name = ctx->saved_data["name"].toStringRef() + " (backward)";
+    const Counts counts = ctx->saved_data["counts"].toIntVector();
+    // Always defined: autograd hands zeros when this rank took no gradient from the rows.
+    const at::Tensor in = grads[0].contiguous();
+    std::vector<std::int64_t> shape = in.sizes().vec();
+    shape[0] = counts[comm.rank()];
+    at::Tensor out = at::empty(shape, in.options());
+    comm.ReduceScatter(name, in.const_data_ptr(), out.mutable_data_ptr(),
+                       Elements(counts, RowElements(in)), DTypeOf(in.scalar_type()))
+        .Wait();
+    return {out, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+std::vector<std::int64_t> GatherCounts(Communicator& comm, std::string_view name,
+                                       std::int64_t mine) {
+  Counts counts(comm.size(), 0);
+  counts[comm.rank()] = mine;
+  AllReduceNow(comm, name, counts);
+  return counts;
+}
+
+at::Tensor GatherRows(Communicator& comm, std::string_view name, const at::Tensor& x,
+                      const std::vector<std::int64_t>& counts) {
+  Invariant(x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble, "gather '", name,
+            "': float32 or float64 wanted, not ", at::toString(x.scalar_type()));
+  return GatherFunction::apply(x, &comm, std::string(name), counts);
+}
+
+at::Tensor GatherRowsDetached(Communicator& comm, std::string_view name, const at::Tensor& x,
+                              const std::vector<std::int64_t>& counts) {
+  return Gather(comm, name, x.detach(), counts);
+}
+
+at::Tensor SumOverRanks(Communicator& comm, std::string_view name, const at::Tensor& x) {
+  at::Tensor sum = x.detach().clone(at::MemoryFormat::Contiguous);
+  comm.AllReduce(name, sum.mutable_data_ptr(), sum.numel(), DTypeOf(sum.scalar_type())).Wait();
+  return sum;
+}
+
+}  // namespace vesalius::dist

@@ -1,0 +1,130 @@
+#include "dist/launch_queue.h"
+
+#include <sys/prctl.h>
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace vesalius::dist {
+namespace {
+
+struct Job {
+  std::function<void()> body;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool done = false;
+  std::exception_ptr error;
+
+  void Run() {
+    std::exception_ptr thrown;
+    try {
+      body();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    body = nullptr;  // releases what it holds before anybody is told
+    std::lock_guard lock(mutex);
+    error = thrown;
+    done = true;
+    changed.notify_all();
+  }
+};
+
+class JobWork : public Ticket::Work {
+ public:
+  JobWork(std::shared_ptr<Job> job, std::function<void()> on_drop)
+      : job_(std::move(job)), on_drop_(std::move(on_drop)) {}
+  ~JobWork() override {
+    std::unique_lock lock(job_->mutex);
+    if (job_->done) return;
+    lock.unlock();
+    if (on_drop_) on_drop_();
+    lock.lock();
+    job_->changed.wait(lock, [this] { return job_->done; });
+  }
+  void Wait() override {
+    std::unique_lock lock(job_->mutex);
+    job_->changed.wait(lock, [this] { return job_->done; });
+    if (job_->error) std::rethrow_exception(job_->error);
+  }
+
+ private:
+  std::shared_ptr<Job> job_;
+  std::function<void()> on_drop_;
+};
+
+}  // namespace
+
+struct LaunchQueue::State {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::shared_ptr<Job>> jobs;
+  bool stop = false;
+  std::thread thread;
+
+  void Loop() {
+    // Short sleeps while waiting for a peer should be short (the default slack is 50 us).
+    prctl(PR_SET_TIMERSLACK, 1000);
+    for (;;) {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [this] { return stop || !jobs.empty(); });
+      if (jobs.empty()) return;
+      const std::shared_ptr<Job> job = std::move(jobs.front());
+      jobs.pop_front();
+      lock.unlock();
+      job->Run();
+    }
+  }
+
+  void Push(std::shared_ptr<Job> job) {
+    std::lock_guard lock(mutex);
+    jobs.push_back(std::move(job));
+    changed.notify_one();
+  }
+};
+
+LaunchQueue::LaunchQueue() : state_(std::make_shared<State>()) {
+  state_->thread = std::thread([state = state_] { state->Loop(); });
+}
+
+LaunchQueue::~LaunchQueue() {
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->stop = true;
+    state_->changed.notify_one();
+  }
+  if (state_->thread.joinable()) state_->thread.join();
+}
+
+Ticket LaunchQueue::Submit(std::function<void()> job, std::function<void()> on_drop) {
+  auto entry = std::make_shared<Job>();
+  entry->body = std::move(job);
+  state_->Push(entry);
+  return Ticket(std::make_shared<JobWork>(std::move(entry), std::move(on_drop)));
+}
+
+void LaunchQueue::Call(std::function<void()> job) { Submit(std::move(job), nullptr).Wait(); }
+
+void LaunchQueue::Post(std::function<void()> job) {
+  auto entry = std::make_shared<Job>();
+  entry->body = std::move(job);
+  state_->Push(std::move(entry));
+}
+
+bool LaunchQueue::CallFor(std::function<void()> job, std::chrono::milliseconds limit) {
+  auto entry = std::make_shared<Job>();
+  entry->body = std::move(job);
+  state_->Push(entry);
+  std::unique_lock lock(entry->mutex);
+  return entry->changed.wait_for(lock, limit, [&] { return entry->done; });
+}
+
+void LaunchQueue::Abandon() {
+  if (state_->thread.joinable()) state_->thread.detach();
+}
+
+}  // namespace vesalius::dist

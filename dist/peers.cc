@@ -1,0 +1,73 @@
+#include "dist/peers.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace vesalius::dist {
+
+Peer ThisProcess() {
+  Peer peer;
+  char host[HOST_NAME_MAX + 1] = {};
+  gethostname(host, HOST_NAME_MAX);
+  peer.host = host;
+  std::ifstream boot("/proc/sys/kernel/random/boot_id");
+  if (!(boot >> peer.machine)) peer.machine = peer.host;
+  char link[64] = {};
+  if (readlink("/proc/self/ns/pid", link, sizeof(link) - 1) > 0) peer.pids = link;
+  peer.pid = getpid();
+  return peer;
+}
+
+std::string Encode(const Peer& peer) {
+  return StrCat(peer.host, "|", peer.machine, "|", peer.pids, "|", peer.pid);
+}
+
+Peer DecodePeer(const std::string& text) {
+  const std::vector<std::string> fields = Split(text, '|');
+  Invariant(fields.size() == 4, "a rank described itself as '", text, "'");
+  return {fields[0], fields[1], fields[2], std::stoi(fields[3])};
+}
+
+std::pair<int, int> PlaceOnNode(const std::vector<Peer>& peers, int rank) {
+  std::pair<int, int> place{0, 0};
+  for (int r = 0; r < static_cast<int>(peers.size()); ++r) {
+    if (peers[r].machine != peers[rank].machine) continue;
+    if (r < rank) ++place.first;
+    ++place.second;
+  }
+  return place;
+}
+
+PeerWatch::PeerWatch(const std::vector<Peer>& peers, int rank) {
+  const Peer& me = peers[rank];
+  for (int r = 0; r < static_cast<int>(peers.size()); ++r) {
+    const Peer& peer = peers[r];
+    if (r == rank || peer.machine != me.machine || peer.pids != me.pids) continue;
+    const int fd = static_cast<int>(syscall(SYS_pidfd_open, peer.pid, 0));
+    if (fd >= 0) {
+      entries_.push_back(
+          {r, fd, StrCat("rank ", r, " (process ", peer.pid, " on ", peer.host, ")")});
+    }
+  }
+}
+
+PeerWatch::~PeerWatch() {
+  for (const Entry& entry : entries_) close(entry.fd);
+}
+
+std::optional<std::string> PeerWatch::FindDead() {
+  for (const Entry& entry : entries_) {
+    pollfd request{entry.fd, POLLIN, 0};
+    if (poll(&request, 1, 0) == 1) return entry.description + " died";
+  }
+  return std::nullopt;
+}
+
+}  // namespace vesalius::dist

@@ -1,0 +1,219 @@
+#include "tests/dist/conformance.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/random.h"
+
+namespace vesalius::dist {
+namespace {
+
+template <typename T>
+constexpr DType kType = DType::kUInt8;
+template <>
+constexpr DType kType<float> = DType::kFloat32;
+template <>
+constexpr DType kType<double> = DType::kFloat64;
+template <>
+constexpr DType kType<std::int32_t> = DType::kInt32;
+template <>
+constexpr DType kType<std::int64_t> = DType::kInt64;
+
+template <typename T>
+class Buffer {
+ public:
+  Buffer(Communicator& comm, const std::vector<T>& values)
+      : comm_(comm), size_(values.size()), memory_(comm.Allocate(size_ * sizeof(T))) {
+    comm.FromHost(memory_.get(), values.data(), size_ * sizeof(T));
+  }
+  Buffer(Communicator& comm, std::size_t size) : Buffer(comm, std::vector<T>(size)) {}
+  void* data() { return memory_.get(); }
+  std::vector<T> values() const {
+    std::vector<T> result(size_);
+    comm_.ToHost(result.data(), memory_.get(), size_ * sizeof(T));
+    return result;
+  }
+
+ private:
+  Communicator& comm_;
+  std::size_t size_;
+  std::shared_ptr<void> memory_;
+};
+
+// What rank r holds: values whose sum depends on the order of adding when `rounding`, else small
+// integers.
+template <typename T>
+std::vector<T> Values(int rank, std::int64_t count, bool rounding, int salt = 0) {
+  Random random(17, Purpose::kDemo, rank, salt);
+  std::vector<T> values(count);
+  for (T& value : values) {
+    value = rounding ? static_cast<T>(random.Normal() * std::exp(8 * random.Normal()))
+                     : static_cast<T>(random.Below(20));
+  }
+  return values;
+}
+
+template <typename T>
+std::vector<T> SumInOrder(const Communicator& comm, std::int64_t count, bool rounding,
+                          int salt = 0) {
+  std::vector<T> sum = Values<T>(0, count, rounding, salt);
+  for (int r = 1; r < comm.size(); ++r) {
+    const std::vector<T> other = Values<T>(r, count, rounding, salt);
+    for (std::int64_t i = 0; i < count; ++i) sum[i] += other[i];
+  }
+  return sum;
+}
+
+template <typename T>
+void AllReduces(Communicator& comm, bool rounding) {
+  for (std::int64_t count : {1, 3, 100, 4099, 70001}) {
+    SCOPED_TRACE(count);
+    Buffer<T> data(comm, Values<T>(comm.rank(), count, rounding));
+    comm.AllReduce("sum", data.data(), count, kType<T>).Wait();
+    EXPECT_EQ(data.values(), SumInOrder<T>(comm, count, rounding));
+  }
+}
+
+// Sums in float32, rounded once at the end: 256 + 1 + 1 is 258, but 256 when every step rounds.
+void BFloat16Sums(Communicator& comm) {
+  const float mine = comm.rank() == 0 ? 256.f : 1.f;
+  const auto bits = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(mine) >> 16);
+  Buffer<std::uint16_t> data(comm, std::vector<std::uint16_t>(5, bits));
+  comm.AllReduce("bfloat16 sum", data.data(), 5, DType::kBFloat16).Wait();
+  const float sum = 256.f + static_cast<float>(comm.size() - 1);
+  // bfloat16 near 256 has steps of 2; ties go to even.
+  const float expected = comm.size() == 2 ? 256.f : comm.size() == 4 ? 260.f : sum;
+  for (std::uint16_t value : data.values()) {
+    EXPECT_EQ(std::bit_cast<float>(std::uint32_t{value} << 16), expected);
+  }
+}
+
+std::vector<std::int64_t> UnequalCounts(int size, std::int64_t unit) {
+  std::vector<std::int64_t> counts;
+  for (int r = 0; r < size; ++r) counts.push_back(r == 1 ? 0 : (r + 1) * unit);
+  return counts;
+}
+
+void AllGathers(Communicator& comm) {
+  for (std::int64_t unit : {1, 1000, 30000}) {
+    const auto counts = UnequalCounts(comm.size(), unit);
+    const auto total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+    std::vector<float> expected;
+    for (int r = 0; r < comm.size(); ++r) {
+      const auto part = Values<float>(r, counts[r], true);
+      expected.insert(expected.end(), part.begin(), part.end());
+    }
+    Buffer<float> in(comm, Values<float>(comm.rank(), counts[comm.rank()], true));
+    Buffer<float> out(comm, static_cast<std::size_t>(total));
+    comm.AllGather("rows", in.data(), out.data(), counts, DType::kFloat32).Wait();
+    EXPECT_EQ(out.values(), expected);
+  }
+}
+
+template <typename T>
+void ReduceScatters(Communicator& comm, bool rounding) {
+  for (std::int64_t unit : {1, 1000, 30000}) {
+    const auto counts = UnequalCounts(comm.size(), unit);
+    const auto total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+    const auto sum = SumInOrder<T>(comm, total, rounding);
+    const auto start =
+        std::accumulate(counts.begin(), counts.begin() + comm.rank(), std::int64_t{0});
+    Buffer<T> in(comm, Values<T>(comm.rank(), total, rounding));
+    Buffer<T> out(comm, static_cast<std::size_t>(counts[comm.rank()]));
+    comm.ReduceScatter("slices", in.data(), out.data(), counts, kType<T>).Wait();
+    EXPECT_EQ(out.values(),
+              std::vector<T>(sum.begin() + start, sum.begin() + start + counts[comm.rank()]));
+  }
+}
+
+void Broadcasts(Communicator& comm) {
+  for (int root = 0; root < comm.size(); ++root) {
+    for (std::int64_t count : {1, 50000}) {
+      Buffer<double> data(comm, Values<double>(comm.rank(), count, true));
+      comm.Broadcast("weights", data.data(), count, DType::kFloat64, root).Wait();
+      EXPECT_EQ(data.values(), Values<double>(root, count, true));
+    }
+  }
+}
+
+// Tickets in flight together, waited for out of order.
+void ManyInFlight(Communicator& comm, bool rounding) {
+  std::vector<Buffer<float>> buffers;
+  std::vector<Ticket> tickets;
+  for (int i = 0; i < 20; ++i) {
+    buffers.emplace_back(comm, Values<float>(comm.rank(), 1 + 400 * i, rounding, i));
+    tickets.push_back(
+        comm.AllReduce("bucket", buffers.back().data(), 1 + 400 * i, DType::kFloat32));
+    if (i % 7 == 3) tickets.push_back(comm.Barrier("between"));
+  }
+  for (auto ticket = tickets.rbegin(); ticket != tickets.rend(); ++ticket) ticket->Wait();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(buffers[i].values(), SumInOrder<float>(comm, 1 + 400 * i, rounding, i));
+  }
+}
+
+void Conveniences(Communicator& comm) {
+  std::vector<double> values{1.0 * comm.rank(), 0.5};
+  AllReduceNow(comm, "doubles", values);
+  const double n = comm.size();
+  EXPECT_THAT(values, testing::ElementsAre(n * (n - 1) / 2, 0.5 * n));
+  std::int64_t big = std::int64_t{1} << 53;
+  AllReduceNow(comm, "integers", std::span(&big, 1));
+  EXPECT_EQ(big, comm.size() * (std::int64_t{1} << 53));
+
+  const std::string mine(comm.rank() * 3, static_cast<char>('a' + comm.rank()));
+  const auto all = AllGatherBytes(comm, "texts", mine);
+  ASSERT_EQ(static_cast<int>(all.size()), comm.size());
+  for (int r = 0; r < comm.size(); ++r) {
+    EXPECT_EQ(all[r], std::string(r * 3, static_cast<char>('a' + r)));
+  }
+  EXPECT_EQ(BroadcastBytes(comm, "text", comm.rank() == 0 ? "hello" : "ignored"), "hello");
+  EXPECT_EQ(BroadcastBytes(comm, "empty text", ""), "");
+}
+
+}  // namespace
+
+void RunConformance(Communicator& comm, bool exact_order) {
+  SCOPED_TRACE(testing::Message() << "rank " << comm.rank() << " of " << comm.size());
+  const auto memory = comm.Allocate(1000);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.get()) % 64, 0u);
+  std::vector<char> content(1000, 'x');
+  comm.ToHost(content.data(), memory.get(), content.size());
+  EXPECT_EQ(content, std::vector<char>(1000, '\0'));
+
+  AllReduces<float>(comm, exact_order);
+  AllReduces<double>(comm, exact_order);
+  AllReduces<std::int32_t>(comm, false);
+  AllReduces<std::int64_t>(comm, false);
+  AllReduces<std::uint8_t>(comm, false);
+  if (exact_order) BFloat16Sums(comm);
+  AllGathers(comm);
+  ReduceScatters<float>(comm, exact_order);
+  ReduceScatters<double>(comm, exact_order);
+  Broadcasts(comm);
+  ManyInFlight(comm, exact_order);
+  Conveniences(comm);
+  comm.Barrier("end").Wait();
+  EXPECT_GT(comm.traffic().calls, 50);
+  EXPECT_EQ(comm.traffic().bytes_sent > 0, comm.size() > 1);
+}
+
+void ExpectMismatchIsNamed(Communicator& comm) {
+  const bool odd = comm.rank() == 0;
+  Buffer<float> data(comm, std::vector<float>(8, 1.f));
+  try {
+    comm.AllReduce(odd ? "loss" : "gradient", data.data(), odd ? 4 : 8, DType::kFloat32).Wait();
+    ADD_FAILURE() << "rank " << comm.rank() << ": the mismatch was not noticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kBug) << error.what();
+    EXPECT_THAT(error.what(), testing::HasSubstr("'loss'"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("'gradient'"));
+  }
+}
+
+}  // namespace vesalius::dist
