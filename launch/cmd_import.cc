@@ -1,4 +1,6 @@
 // `vesalius import pairs`
+#include <algorithm>
+
 #include "base/log.h"
 #include "data/import_pairs.h"
 #include "launch/command.h"
@@ -6,6 +8,8 @@
 #include "launch/output.h"
 
 namespace vesalius::launch {
+
+static constexpr std::size_t kShown = 10;  // quarantined pairs named on the screen
 
 static ExitCode Run(const Arguments&) {
   data::ImportPairsOptions options;
@@ -20,8 +24,11 @@ static ExitCode Run(const Arguments&) {
   options.size = FLAGS_size;
   options.progress = ProgressLine("pairs");
   const data::ImportReport report = data::ImportPairs(options);
-  for (const data::Quarantined& entry : report.quarantined)
-    log::Warning("quarantined ", entry.source, ": ", entry.reason);
+  const std::size_t shown = std::min(report.quarantined.size(), kShown);
+  for (std::size_t i = 0; i < shown; ++i)
+    log::Warning("quarantined ", report.quarantined[i].source, ": ", report.quarantined[i].reason);
+  if (shown < report.quarantined.size())
+    log::Warning("... all of the quarantined: ", FLAGS_out, "/quarantine.jsonl");
   Print(StrCat("imported ", report.written, " of ", report.read, " pairs of ", report.patients,
                " patients, ", report.with_boxes, " with boxes; quarantined ",
                report.quarantined.size(), "\n"));

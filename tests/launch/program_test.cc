@@ -40,7 +40,7 @@ TEST(ProgramTest, MisspeltWordsAreRefusedWithTheNearest) {
   Outcome outcome = Program("pretrian --data x");
   EXPECT_EQ(outcome.status, 64);
   EXPECT_THAT(outcome.output, HasSubstr("did you mean 'pretrain'?"));
-  outcome = Program("import pear --in x --out y");
+  outcome = Program("import pair --in x --out y");
   EXPECT_EQ(outcome.status, 64);
   EXPECT_THAT(outcome.output, HasSubstr("did you mean 'pairs'?"));
   outcome = Program("evaluate --chekpoint x --data y");
