@@ -42,6 +42,15 @@ function(vesalius_protobuf target)
   target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
 endfunction()
 
+# A program whose sources include torch headers. It is compiled as the library is (-fPIC, not -fPIE),
+# or it could not share the precompiled header.
+function(vesalius_torch_program target)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${target} PRIVATE -fPIC)
+  target_link_libraries(${target} PRIVATE LibTorch::cpu)
+  target_precompile_headers(${target} REUSE_FROM vesalius_torch)
+endfunction()
+
 # vesalius_test(NAME room/name SOURCES a_test.cc [TORCH] [RANKS n] [LABELS ...] [TIMEOUT s]
 #               [PROCESSORS n] [ENVIRONMENT k=v ...])
 # One program and one ctest entry. With RANKS n it runs under mpirun with n processes. Exit status 77
@@ -55,8 +64,7 @@ function(vesalius_test)
     target_link_libraries(${target} PRIVATE vesalius_lib GTest::gtest GTest::gmock)
     target_link_libraries(${target} PRIVATE vesalius_test_main)
     if(arg_TORCH)
-      target_link_libraries(${target} PRIVATE LibTorch::cpu)
-      target_precompile_headers(${target} REUSE_FROM vesalius_torch)
+      vesalius_torch_program(${target})
     endif()
   endif()
   vesalius_add_ctest(${arg_NAME} COMMAND $<TARGET_FILE:${target}> RANKS ${arg_RANKS}

@@ -61,7 +61,9 @@ class Exchange {
     Wait(receives, [&] {
       std::vector<int> absent;
       for (int r = 0; r < size(); ++r) {
-        if (receives[r] != MPI_REQUEST_NULL) absent.push_back(r);
+        int done = 1;
+        if (r != rank()) MPI_Request_get_status(receives[r], &done, MPI_STATUS_IGNORE);
+        if (!done) absent.push_back(r);
       }
       return RankList(absent) + " did not arrive";
     });

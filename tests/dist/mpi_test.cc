@@ -42,12 +42,6 @@ TEST(Mpi, SmallAllReduceTakesWellBelowAMillisecond) {
   EXPECT_LT(time.count() / kCalls, comm->size() == 2 ? 1000 : 20'000);
 }
 
-// Leaves the communicators unusable: last, and the process then ends without MPI_Finalize.
-TEST(Mpi, LastDifferentCallsAreNamedOnAllRanks) {
-  const auto comm = g_bootstrap->MakeCommunicator(Device::kCpu, {});
-  ExpectMismatchIsNamed(*comm);
-}
-
 }  // namespace
 }  // namespace vesalius::dist
 
@@ -58,5 +52,5 @@ int main(int argc, char** argv) {
   vesalius::dist::g_bootstrap = bootstrap.get();
   const int status = RUN_ALL_TESTS();
   bootstrap.reset();
-  vesalius::dist::LeaveNow(status);
+  return status;
 }

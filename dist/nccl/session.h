@@ -1,0 +1,78 @@
+// One NCCL communicator with its stream, watchdog and the failure that ends it.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "base/error.h"
+#include "dist/bootstrap.h"
+#include "dist/nccl/nccl_api.h"
+#include "dist/peers.h"
+
+namespace vesalius::dist::nccl {
+
+// Thread-safe.
+class Session {
+ public:
+  Session(std::shared_ptr<const Api> api, int device, Bootstrap& bootstrap,
+          std::chrono::milliseconds deadline);
+  ~Session();  // destroys the communicator in good order; after a failure it was aborted
+
+  // A collective that was put on the stream.
+  struct Operation {
+    std::string what;
+    std::chrono::steady_clock::time_point deadline;
+    Event done = nullptr;
+    bool finished = false;
+  };
+
+  // Calls `issue` (one NCCL call or group) on the stream, ordered after the computing stream's work
+  // up to here.
+  std::shared_ptr<Operation> Launch(const std::string& what,
+                                    const std::function<int(Comm, Stream)>& issue);
+  void Wait(Operation& operation);
+  // Aborts unless the operation has finished.
+  void Drop(Operation& operation);
+  void Abort(const std::string& reason);
+
+  void CheckCuda(int result, const char* call) const;
+  const std::shared_ptr<const Api>& api() const { return api_; }
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+  void Initialise(const UniqueId& id, int ranks, int rank);
+  // Polls until the communicator's last call is through; throws what became of it.
+  void SettleLocked(int result, const std::string& what,
+                    std::chrono::steady_clock::time_point deadline);
+  bool FinishedLocked(Operation& operation);
+  void Watch();
+  void LookLocked();
+  // The one place that aborts. The first failure stays.
+  void FailLocked(ExitCode code, const std::string& message);
+  [[noreturn]] void ThrowLocked(const std::string& what) const;
+  std::string Text(int result) const { return api_->error_text(result, comm_); }
+
+  const std::shared_ptr<const Api> api_;
+  const int device_;
+  const std::chrono::milliseconds limit_;
+  std::unique_ptr<PeerWatch> peers_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  Comm comm_ = nullptr;
+  Stream stream_ = nullptr;
+  Event ready_ = nullptr;  // the computing stream's work before a launch
+  std::deque<std::shared_ptr<Operation>> pending_;
+  std::optional<Error> failure_;
+  bool stop_ = false;
+  std::thread watchdog_;
+};
+
+}  // namespace vesalius::dist::nccl

@@ -1,0 +1,69 @@
+// What mpi_fault_test.cc starts under mpirun: ranks of which one misbehaves as the first argument
+// says. Every rank that catches an Error writes "CODE MESSAGE" to FOLDER/RANK (second argument) and
+// leaves as main() of the real program does.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "dist/bootstrap.h"
+#include "tests/dist/conformance.h"
+
+namespace vesalius::dist {
+namespace {
+
+using std::chrono::milliseconds;
+
+void Step(Communicator& comm, int step) {
+  std::vector<float> data(100'000, 1.f);
+  comm.AllReduce(StrCat("step ", step), data.data(), 100'000, DType::kFloat32).Wait();
+}
+
+void Misbehave(const std::string& mode, Communicator& comm) {
+  if (mode == "kill") raise(SIGKILL);
+  if (mode == "exit") _exit(3);
+  if (mode == "sleep") std::this_thread::sleep_for(milliseconds(3000));
+  if (mode == "throw") Fail(ExitCode::kInvalidData, "shard 3 is damaged");
+  if (mode == "abort") comm.Abort("the disk is full");
+  if (mode == "drop") {
+    std::vector<float> data(100'000);
+    comm.AllReduce("step 3", data.data(), 100'000, DType::kFloat32);
+    Fail(ExitCode::kInvalidData, "after a drop");
+  }
+}
+
+void Run(const std::string& mode, int* rank) {
+  const auto bootstrap = MakeBootstrap();
+  *rank = bootstrap->rank();
+  const bool waits_long = mode != "sleep";
+  const auto comm = bootstrap->MakeCommunicator(
+      Device::kCpu, {.deadline = milliseconds(waits_long ? 60'000 : 1000)});
+  for (int step = 0; step < 3; ++step) Step(*comm, step);
+  const bool guilty = *rank == bootstrap->size() - 1;
+  if (mode == "mismatch" && guilty) comm->Barrier("another").Wait();
+  if (guilty) Misbehave(mode, *comm);
+  if (mode == "drop") std::this_thread::sleep_for(milliseconds(500));
+  Step(*comm, 3);
+}
+
+}  // namespace
+}  // namespace vesalius::dist
+
+int main(int, char** argv) {
+  vesalius::log::Init(argv[0]);
+  int rank = -1;
+  try {
+    vesalius::dist::Run(argv[1], &rank);
+  } catch (const vesalius::Error& error) {
+    const int code = static_cast<int>(error.code());
+    vesalius::WriteFileAtomic(vesalius::StrCat(argv[2], "/", rank),
+                              vesalius::StrCat(code, " ", error.what()));
+    vesalius::dist::LeaveNow(code);
+  }
+  return 0;
+}

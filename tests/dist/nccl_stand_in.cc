@@ -1,0 +1,336 @@
+#include "tests/dist/nccl_stand_in.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "dist/memory.h"
+#include "dist/sum.h"
+
+namespace vesalius::dist::nccl {
+namespace {
+
+constexpr int kRemoteError = 6;
+constexpr int kCudaFault = 700;
+
+// The ranks that share a unique id.
+struct World {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int size = 0;
+  int joined = 0;
+  struct Part {
+    const void* in = nullptr;
+    void* out = nullptr;
+  };
+  struct Meeting {
+    std::vector<Part> parts;
+    int arrived = 0;
+    bool done = false;
+  };
+  std::map<std::uint64_t, std::shared_ptr<Meeting>> meetings;
+};
+
+struct FakeComm {
+  std::shared_ptr<World> world;
+  int rank = 0;
+  std::atomic<bool> aborted = false;
+  std::atomic<int> polls_left = 3;  // how often it still answers kInProgress
+  std::atomic<int> result = kSuccess;
+  std::uint64_t next = 0;
+};
+
+class FakeStream {
+ public:
+  FakeStream() : thread_([this] { Loop(); }) {}
+  ~FakeStream() {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+      changed_.notify_all();
+    }
+    thread_.join();
+  }
+  void Put(std::function<void()> work) {
+    std::lock_guard lock(mutex_);
+    work_.push_back(std::move(work));
+    changed_.notify_all();
+  }
+
+ private:
+  void Loop() {
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stop_ || !work_.empty(); });
+      if (work_.empty()) return;
+      const auto work = std::move(work_.front());
+      work_.pop_front();
+      lock.unlock();
+      work();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> work_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+struct FakeEvent {
+  std::atomic<bool> done = true;
+};
+
+using Parts = std::vector<World::Part>;
+
+// Blocks the stream's thread until all ranks are there; the last one moves the data.
+void Meet(FakeComm& comm, std::uint64_t sequence, World::Part mine,
+          const std::function<void(const Parts&)>& move) {
+  World& world = *comm.world;
+  std::unique_lock lock(world.mutex);
+  auto& slot = world.meetings[sequence];
+  if (!slot) {
+    slot = std::make_shared<World::Meeting>();
+    slot->parts.resize(world.size);
+  }
+  const auto meeting = slot;
+  meeting->parts[comm.rank] = mine;
+  if (++meeting->arrived == world.size) {
+    move(meeting->parts);
+    meeting->done = true;
+    world.meetings.erase(sequence);
+    world.changed.notify_all();
+  }
+  while (!meeting->done && !comm.aborted) {
+    world.changed.wait_for(lock, std::chrono::milliseconds(1));
+  }
+}
+
+class StandIn {
+ public:
+  explicit StandIn(Faults& faults) : faults_(faults) {}
+
+  int Id(UniqueId* id) {
+    std::lock_guard lock(mutex_);
+    std::memset(id->bytes, 0, sizeof(id->bytes));
+    std::memcpy(id->bytes, &next_id_, sizeof(next_id_));
+    worlds_[next_id_++] = std::make_shared<World>();
+    return kSuccess;
+  }
+
+  int Init(Comm* comm, int ranks, const UniqueId& id, int rank) {
+    auto* fake = new FakeComm;
+    std::uint64_t key = 0;
+    std::memcpy(&key, id.bytes, sizeof(key));
+    {
+      std::lock_guard lock(mutex_);
+      fake->world = worlds_.at(key);
+    }
+    fake->rank = rank;
+    std::lock_guard lock(fake->world->mutex);
+    fake->world->size = ranks;
+    ++fake->world->joined;
+    *comm = fake;
+    return kInProgress;
+  }
+
+  int AsyncError(Comm comm, int* result) {
+    auto& fake = *static_cast<FakeComm*>(comm);
+    std::lock_guard lock(fake.world->mutex);
+    if (faults_.report_async_error) {
+      *result = kRemoteError;
+    } else if (fake.world->joined < fake.world->size) {
+      *result = kInProgress;
+    } else if (faults_.refuse_init) {
+      *result = kInvalidUsage;
+    } else {
+      *result = fake.polls_left-- > 0 ? kInProgress : kSuccess;
+    }
+    return kSuccess;
+  }
+
+  int Launch(FakeComm& comm, FakeStream& stream, World::Part part,
+             std::function<void(const Parts&)> move) {
+    if (faults_.fail_launch.exchange(false)) return kRemoteError;
+    comm.polls_left = 2;
+    stream.Put([&comm, sequence = comm.next++, part, move] { Meet(comm, sequence, part, move); });
+    return kInProgress;
+  }
+
+  Faults& faults() { return faults_; }
+
+ private:
+  Faults& faults_;
+  std::mutex mutex_;
+  std::uint64_t next_id_ = 1;
+  std::map<std::uint64_t, std::shared_ptr<World>> worlds_;
+};
+
+const char* At(const void* base, std::size_t element, DType type) {
+  return static_cast<const char*>(base) + element * SizeOf(type);
+}
+char* At(void* base, std::size_t element, DType type) {
+  return static_cast<char*>(base) + element * SizeOf(type);
+}
+
+// Sum of part `start` of all ranks' inputs into `out`, from the last rank to the first.
+void SumBackwards(const Parts& parts, std::size_t start, void* out, std::size_t count, DType type) {
+  std::vector<const void*> sources;
+  for (const auto& part : parts) sources.push_back(At(part.in, start, type));
+  std::reverse(sources.begin(), sources.end());
+  const auto sum = AllocateAligned(count * SizeOf(type));
+  void* destination = sum.get();
+  SumInRankOrder(type, sources, std::span(&destination, 1), static_cast<std::int64_t>(count));
+  if (count > 0) std::memcpy(out, sum.get(), count * SizeOf(type));
+}
+
+void FillMoves(Api& api, const std::shared_ptr<StandIn>& self) {
+  const auto launch = [self](Comm comm, Stream stream, World::Part part,
+                             std::function<void(const Parts&)> move) {
+    return self->Launch(*static_cast<FakeComm*>(comm), *static_cast<FakeStream*>(stream), part,
+                        std::move(move));
+  };
+  api.all_reduce = [launch](const void* in, void* out, std::size_t n, DType type, Comm comm,
+                            Stream stream) {
+    return launch(comm, stream, {in, out}, [n, type](const Parts& parts) {
+      SumBackwards(parts, 0, parts[0].out, n, type);
+      for (const auto& part : parts) {
+        if (part.out != parts[0].out) std::memcpy(part.out, parts[0].out, n * SizeOf(type));
+      }
+    });
+  };
+  api.all_gather = [launch](const void* in, void* out, std::size_t n, DType type, Comm comm,
+                            Stream stream) {
+    return launch(comm, stream, {in, out}, [n, type](const Parts& parts) {
+      for (const auto& to : parts) {
+        for (std::size_t r = 0; r < parts.size(); ++r) {
+          if (n > 0) std::memmove(At(to.out, r * n, type), parts[r].in, n * SizeOf(type));
+        }
+      }
+    });
+  };
+  api.reduce_scatter = [launch](const void* in, void* out, std::size_t n, DType type, Comm comm,
+                                Stream stream) {
+    return launch(comm, stream, {in, out}, [n, type](const Parts& parts) {
+      for (std::size_t r = 0; r < parts.size(); ++r) {
+        SumBackwards(parts, r * n, parts[r].out, n, type);
+      }
+    });
+  };
+  api.broadcast = [launch](const void* in, void* out, std::size_t n, DType type, int root,
+                           Comm comm, Stream stream) {
+    return launch(comm, stream, {in, out}, [n, type, root](const Parts& parts) {
+      for (const auto& to : parts) {
+        if (n > 0) std::memmove(to.out, parts[root].in, n * SizeOf(type));
+      }
+    });
+  };
+  api.reduce = [launch](const void* in, void* out, std::size_t n, DType type, int root, Comm comm,
+                        Stream stream) {
+    return launch(comm, stream, {in, out}, [n, type, root](const Parts& parts) {
+      SumBackwards(parts, 0, parts[root].out, n, type);
+    });
+  };
+}
+
+void FillComm(Api& api, const std::shared_ptr<StandIn>& self) {
+  api.get_unique_id = [self](UniqueId* id) { return self->Id(id); };
+  api.comm_init_rank = [self](Comm* comm, int ranks, const UniqueId& id, int rank) {
+    return self->Init(comm, ranks, id, rank);
+  };
+  api.comm_get_async_error = [self](Comm comm, int* result) {
+    return self->AsyncError(comm, result);
+  };
+  api.comm_finalize = [](Comm) { return kInProgress; };
+  // Communicators are not freed: a stream may still be leaving one that was aborted.
+  api.comm_destroy = [self](Comm) {
+    ++self->faults().destroyed;
+    return kSuccess;
+  };
+  api.comm_abort = [self](Comm comm) {
+    ++self->faults().aborts;
+    static_cast<FakeComm*>(comm)->aborted = true;
+    return kSuccess;
+  };
+  api.group_start = [] { return kSuccess; };
+  api.group_end = [] { return kInProgress; };
+  api.error_text = [](int result, Comm) {
+    return result == kInvalidUsage  ? std::string("invalid usage: Duplicate GPU detected")
+           : result == kRemoteError ? std::string("remote process exited")
+                                    : std::to_string(result);
+  };
+  api.mem_alloc = [self](void** memory, std::size_t bytes) {
+    ++self->faults().allocations;
+    *memory = std::aligned_alloc(64, bytes);
+    return kSuccess;
+  };
+  api.mem_free = [self](void* memory) {
+    --self->faults().allocations;
+    std::free(memory);
+    return kSuccess;
+  };
+}
+
+void FillRuntime(Api& api, const std::shared_ptr<StandIn>& self) {
+  api.set_device = [](int) { return kSuccess; };
+  api.current_stream = [] { return Stream{nullptr}; };
+  api.stream_create = [](Stream* stream) {
+    *stream = new FakeStream;
+    return kSuccess;
+  };
+  api.stream_destroy = [](Stream stream) {
+    delete static_cast<FakeStream*>(stream);
+    return kSuccess;
+  };
+  api.stream_wait_event = [](Stream, Event) { return kSuccess; };  // the null stream has no work
+  api.event_create = [](Event* event) {
+    *event = new FakeEvent;
+    return kSuccess;
+  };
+  // Leaked when the stream has not reached it, as after an abort.
+  api.event_destroy = [](Event event) {
+    auto* fake = static_cast<FakeEvent*>(event);
+    if (fake->done) delete fake;
+    return kSuccess;
+  };
+  api.event_record = [](Event event, Stream stream) {
+    auto* fake = static_cast<FakeEvent*>(event);
+    if (stream == nullptr) return kSuccess;
+    fake->done = false;
+    static_cast<FakeStream*>(stream)->Put([fake] { fake->done = true; });
+    return kSuccess;
+  };
+  api.event_query = [self](Event event) {
+    if (self->faults().fail_event) return kCudaFault;
+    return static_cast<FakeEvent*>(event)->done ? kSuccess : kNotReady;
+  };
+  api.copy = [](void* to, const void* from, std::size_t bytes) {
+    std::memcpy(to, from, bytes);
+    return kSuccess;
+  };
+  api.zero = [](void* memory, std::size_t bytes) {
+    std::memset(memory, 0, bytes);
+    return kSuccess;
+  };
+  api.cuda_error_text = [](int result) { return "CUDA error " + std::to_string(result); };
+}
+
+}  // namespace
+
+std::shared_ptr<const Api> MakeStandIn(Faults& faults) {
+  const auto self = std::make_shared<StandIn>(faults);
+  auto api = std::make_shared<Api>();
+  FillComm(*api, self);
+  FillMoves(*api, self);
+  FillRuntime(*api, self);
+  return api;
+}
+
+}  // namespace vesalius::dist::nccl
