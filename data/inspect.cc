@@ -92,9 +92,10 @@ json InspectShard(const std::string& path) {
   return result;
 }
 
-// A hue of its own for each region: steps by the golden ratio keep neighbours apart.
+// A hue of its own for each region; steps of 9 / 29 put both the next region and the other side's
+// (8 further on) far away.
 std::uint32_t RegionColour(int region) {
-  const double hue = std::fmod(region * 0.618034, 1.0) * 6;
+  const double hue = region * 9 % kRegions * 6.0 / kRegions;
   const auto channel = [&](double offset) {
     const double k = std::fmod(offset + hue, 6.0);
     return static_cast<std::uint32_t>(255 * (1 - std::clamp(std::min(k, 4 - k), 0.0, 1.0)));

@@ -2,6 +2,7 @@
 // and nothing partial passes for a data set.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -363,6 +364,18 @@ TEST(Store, FullDiskAtAnyOperationLeavesNothing) {
   }
   EXPECT_GT(operation, 15);
   EXPECT_TRUE(VerifyDataset(folder).empty());
+}
+
+TEST(Store, ReallyFullDevice) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set";
+  MakeDirs(folder);
+  const std::string shard = StrCat(folder, "/shard-00000.h5.tmp-", ::getpid());
+  ASSERT_EQ(::symlink("/dev/full", shard.c_str()), 0);
+  const auto [code, message] = Caught([&] { WriteSet(folder, 2); });
+  EXPECT_EQ(code, ExitCode::kCannotCreate);
+  EXPECT_THAT(message, HasSubstr(shard + ": No space left on device; free some space"));
+  EXPECT_TRUE(ListDir(folder).empty());
 }
 
 TEST(Store, FolderThatCannotBeMade) {
