@@ -76,7 +76,8 @@ LoaderState CheckedStart(const LoaderState& start, const PipelineOptions& option
   return start;
 }
 
-// One batch on its way. `draft` is worked on without the lock; the rest is guarded by it.
+// One batch on its way. `draft` and `batch` belong to whoever works on them until `done`; the rest
+// is guarded by the lock.
 struct Slot {
   std::unique_ptr<Draft> draft;
   LoaderState after;
