@@ -17,7 +17,8 @@ struct AreaRange {
 constexpr std::array<AreaRange, 4> kAreas = {
     {{0, 1e10}, {0, 32 * 32}, {32 * 32, 96 * 96}, {96 * 96, 1e10}}};  // all, small, medium, large
 
-double Threshold(int t) { return 0.5 + 0.05 * t; }
+// As numpy.linspace computes them: the last bit decides ties.
+double Threshold(int t) { return 0.5 + t * ((0.95 - 0.5) / 9); }
 
 // Intersection over union; over the detection's own area for a crowd.
 double Iou(const Detection& d, const GroundTruth& g) {
@@ -95,7 +96,7 @@ Curve Accumulate(const std::vector<Verdict>& sorted, int limit, std::int64_t pos
       precisions[i - 1] = std::max(precisions[i - 1], precisions[i]);
     double sum = 0;
     for (int r = 0; r < kRecalls; ++r) {
-      const auto at = std::lower_bound(recalls.begin(), recalls.end(), r / 100.0);
+      const auto at = std::lower_bound(recalls.begin(), recalls.end(), r * 0.01);
       if (at != recalls.end()) sum += precisions[at - recalls.begin()];
     }
     curve.precision[t] = sum / kRecalls;

@@ -13,9 +13,9 @@ double LearningRate(const TrainerConfig& config, std::int64_t step) {
 }
 
 int StageAt(const TrainerConfig& config, std::int64_t step) {
-  const double share = static_cast<double>(step) / static_cast<double>(config.steps);
-  if (share < config.stage1) return 1;
-  return share < config.stage1 + config.stage2 ? 2 : 3;
+  const double steps = static_cast<double>(config.steps);
+  if (step < std::llround(config.stage1 * steps)) return 1;
+  return step < std::llround((config.stage1 + config.stage2) * steps) ? 2 : 3;
 }
 
 }  // namespace vesalius::trainer
