@@ -4,6 +4,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 
 vesalius=build/bin/vesalius
+# Under mpirun the ranks see no terminal: tell them of ours, for the living progress line.
+[[ ! -t 2 ]] || export VESALIUS_COLUMNS="${COLUMNS:-$(tput cols 2> /dev/null || echo 80)}"
 job=''
 trap '[[ -z $job ]] || kill "$job" 2> /dev/null' EXIT
 trap 'exit 130' INT TERM

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -24,8 +25,11 @@ double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// Columns of the terminal behind standard error; 0 when there is none. Under mpirun it is a pipe,
+// so who started mpirun on a terminal says so in VESALIUS_COLUMNS.
 int TerminalColumns() {
   winsize size{};
+  if (const char* columns = std::getenv("VESALIUS_COLUMNS")) return std::atoi(columns);
   if (!::isatty(STDERR_FILENO)) return 0;
   return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
 }
