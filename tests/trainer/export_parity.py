@@ -1,18 +1,18 @@
 """The export of a checkpoint, loaded by timm, transformers and safetensors, gives what vesalius gives.
 
-  export_parity.py need          exit status 77 with a message where a package is missing
-  export_parity.py make DIR      images of DIR's size: DIR/N.png, DIR/paths.txt, DIR/texts.txt, DIR/texts.jsonl
-  export_parity.py check DIR EXPORT   DIR/images.safetensors, DIR/text.safetensors and DIR/ids.jsonl (from
-                                 `vesalius embed` and `tokenize`) against EXPORT
+  export_parity.py need            exit status 77 with a message where a package is missing
+  export_parity.py make DIR        inputs: DIR/N.png, DIR/paths.txt, DIR/texts.txt, DIR/texts.jsonl
+  export_parity.py check DIR MODEL...   for each folder MODEL in DIR: images.safetensors, text.safetensors
+                                   and ids.jsonl (of `vesalius embed` and `tokenize`) against MODEL/export
 
-Tolerance: 2e-5, absolute, for unit vectors, presence and boxes as shares of the square (float32).
+Tolerance: 2e-6, absolute, for unit vectors, presence and boxes as shares of the square (float32).
 """
-import importlib
+import importlib.util
 import json
 import pathlib
 import sys
 
-TOLERANCE = 2e-5
+TOLERANCE = 2e-6
 SIDE = 64
 TEXTS = [
     "There is pleural effusion in the left costophrenic angle.",
@@ -25,10 +25,8 @@ TEXTS = [
 
 def need():
     for package in ("numpy", "PIL", "torch", "safetensors", "timm", "transformers"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            print(f"skipped: {sys.executable} cannot import {package} ({error}); "
+        if importlib.util.find_spec(package) is None:
+            print(f"skipped: {sys.executable} cannot import {package}; "
                   "VESALIUS_PEER_PYTHON names an interpreter that can", file=sys.stderr)
             sys.exit(77)
 
@@ -130,28 +128,39 @@ def texts_expected(export, config, ids):
     return {"text": normalize(linear(pooled, weight), dim=-1)}
 
 
-def check(folder, export):
+def differs(model, expected):
+    """Prints and judges the differences of one model's vectors."""
+    found = {}
+    for name in ("images", "text"):
+        found.update(tensors(model / f"{name}.safetensors"))
+    assert set(found) == set(expected), (set(found), set(expected))
+    failed = False
+    for key, value in expected.items():
+        ours = found[key] / (SIDE if key == "boxes" else 1)
+        assert ours.shape == value.shape, (key, ours.shape, value.shape)
+        difference = (ours - value).abs().max().item()
+        failed |= not difference <= TOLERANCE  # also where it is not a number
+        print(f"{model.name:8} {key:10} {tuple(value.shape)}  largest difference {difference:.2e}")
+    return failed
+
+
+def check(folder, *models):
     import torch
     from transformers import BertTokenizer
     torch.set_num_threads(1)
-    config = json.loads((export / "config.json").read_text())
-    ids = [json.loads(line) for line in (folder / "ids.jsonl").read_text().splitlines()]
-    tokenizer = BertTokenizer.from_pretrained(export / "text")
-    for text, ours in zip(TEXTS, ids, strict=True):
-        theirs = tokenizer(text)["input_ids"]
-        assert theirs == ours, f"ids of {text!r}: vesalius {ours}, transformers {theirs}"
     failed = False
-    with torch.no_grad():
-        for name, expected in (("images", images_expected(folder, export, config)),
-                               ("text", texts_expected(export, config, ids))):
-            found = tensors(folder / f"{name}.safetensors")
-            assert set(found) == set(expected), (set(found), set(expected))
-            for key, value in expected.items():
-                ours = found[key] / (SIDE if key == "boxes" else 1)
-                assert ours.shape == value.shape, (key, ours.shape, value.shape)
-                difference = (ours - value).abs().max().item()
-                failed |= not difference <= TOLERANCE  # also where it is not a number
-                print(f"{key:10} {tuple(value.shape)}  largest difference {difference:.2e}")
+    for name in models:
+        model = folder / name
+        export = model / "export"
+        config = json.loads((export / "config.json").read_text())
+        ids = [json.loads(line) for line in (model / "ids.jsonl").read_text().splitlines()]
+        tokenizer = BertTokenizer.from_pretrained(export / "text")
+        for text, ours in zip(TEXTS, ids, strict=True):
+            theirs = tokenizer(text)["input_ids"]
+            assert theirs == ours, f"ids of {text!r}: vesalius {ours}, transformers {theirs}"
+        with torch.no_grad():
+            expected = images_expected(folder, export, config) | texts_expected(export, config, ids)
+        failed |= differs(model, expected)
     sys.exit(f"differences above {TOLERANCE}" if failed else 0)
 
 

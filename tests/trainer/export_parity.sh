@@ -16,18 +16,20 @@ quietly() { "$@" > "$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }; }
 
 quietly "$VESALIUS_PROGRAM" phantom --out "$folder/data" --samples 40
 "$python" "$check" make "$folder"
-for settings in "" "--set model.channels=3 --set model.positions=normal --set model.text.pooling=cls"; do
-  echo "preset tiny $settings"
-  # shellcheck disable=SC2086  # one word a flag
-  quietly "$VESALIUS_PROGRAM" pretrain --preset tiny --data "$folder/data" --run "$folder/run" \
-    --set trainer.steps=6 --device cpu $settings
-  quietly "$VESALIUS_PROGRAM" export --checkpoint "$folder/run" --out "$folder/export"
-  quietly "$VESALIUS_PROGRAM" embed --checkpoint "$folder/run" --images "$folder/paths.txt" \
-    --out "$folder/images.safetensors"
-  quietly "$VESALIUS_PROGRAM" embed --checkpoint "$folder/run" --texts "$folder/texts.txt" \
-    --out "$folder/text.safetensors"
-  "$VESALIUS_PROGRAM" tokenize --vocab "$folder/export/text/vocab.txt" \
-    < "$folder/texts.jsonl" > "$folder/ids.jsonl"
-  HF_HUB_OFFLINE=1 "$python" "$check" check "$folder" "$folder/export"
-  rm -rf "$folder/run" "$folder/export"
-done
+
+# model NAME FLAGS...: a short run, its export, and what the program says of the inputs.
+model() {
+  local out=$folder/$1; shift
+  quietly "$VESALIUS_PROGRAM" pretrain --preset tiny --data "$folder/data" --run "$out/run" \
+    --set trainer.steps=6 --device cpu "$@"
+  quietly "$VESALIUS_PROGRAM" export --checkpoint "$out/run" --out "$out/export"
+  quietly "$VESALIUS_PROGRAM" embed --checkpoint "$out/run" --images "$folder/paths.txt" \
+    --out "$out/images.safetensors"
+  quietly "$VESALIUS_PROGRAM" embed --checkpoint "$out/run" --texts "$folder/texts.txt" \
+    --out "$out/text.safetensors"
+  "$VESALIUS_PROGRAM" tokenize --vocab "$out/export/text/vocab.txt" \
+    < "$folder/texts.jsonl" > "$out/ids.jsonl"
+}
+model tiny
+model other --set model.channels=3 --set model.positions=normal --set model.text.pooling=cls
+HF_HUB_OFFLINE=1 "$python" "$check" check "$folder" tiny other
