@@ -44,7 +44,7 @@ void ExpectRefusal(const std::string& line, int status, const std::vector<std::s
   EXPECT_EQ(outcome.status, status) << line << "\n" << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr("vesalius: ")) << line;
   for (const std::string& word : words) EXPECT_THAT(outcome.output, HasSubstr(word)) << line;
-  if (!path.empty()) EXPECT_FALSE(Exists(path)) << line << "\nleft " << path;
+  EXPECT_FALSE(!path.empty() && Exists(path)) << line << "\nleft " << path;
 }
 
 void ExpectConfigRefusal(const std::string& more, const std::vector<std::string>& words) {
