@@ -134,7 +134,6 @@ std::unique_ptr<Attempt> Attempt::Acquire(const std::string& run_folder) {
   ++token.generation;
   ++token.attempt;
   WriteFileAtomic(path, ToString(token) + "\n");
-  RemoveTree(run_folder + "/DONE");
   return std::make_unique<OwnedAttempt>(run_folder, std::move(owner), token);
 }
 
@@ -143,5 +142,7 @@ void MarkDone(const std::string& run_folder, const StepInfo& info) {
       {"step", info.step}, {"samples", info.samples}, {"token", info.token}};
   WriteFileAtomic(run_folder + "/DONE", done.dump() + "\n");
 }
+
+void UnmarkDone(const std::string& run_folder) { RemoveTree(run_folder + "/DONE"); }
 
 }  // namespace vesalius::checkpoints

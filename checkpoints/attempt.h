@@ -14,8 +14,7 @@ namespace vesalius::checkpoints {
 class Attempt {
  public:
   // Rank 0 of a starting run. Creates the folder where needed, takes ownership, raises the token.
-  // Owned by a living process: Error(kFenced) naming its pid and host. Removes RUN/DONE: a run that
-  // starts is not finished.
+  // Owned by a living process: Error(kFenced) naming its pid and host.
   static std::unique_ptr<Attempt> Acquire(const std::string& run_folder);
   virtual ~Attempt() = default;                  // gives up ownership; the token stays
   virtual const std::string& token() const = 0;  // "run/generation/attempt", totally ordered
@@ -28,5 +27,8 @@ class Attempt {
 // Writes RUN/DONE, the mark of a finished run: a JSON object with step, samples and token of
 // `info`.
 void MarkDone(const std::string& run_folder, const StepInfo& info);
+// Removes RUN/DONE: a run that goes on is not finished. Called once the start is not refused any
+// more.
+void UnmarkDone(const std::string& run_folder);
 
 }  // namespace vesalius::checkpoints

@@ -3,6 +3,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <utility>
 
@@ -57,6 +58,15 @@ bool IsGood(const std::string& step_folder) {
   }
 }
 
+// What the caller left open of where and when the step was made.
+void FillProvenance(StepInfo* info) {
+  if (info->version.empty()) info->version = VESALIUS_VERSION;
+  if (info->config_hash.empty()) info->config_hash = Hex64(Hash64(info->config_text));
+  if (info->wall_time == 0)
+    info->wall_time =
+        std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 // One save on one rank. Every rank runs the same exchanges in the same order: what a rank could not
 // do travels with them, so that all ranks fail alike and nobody waits for ever.
 class Saving {
@@ -68,6 +78,7 @@ class Saving {
       info_.run_id = attempt_->run_id();
       info_.token = attempt_->token();
     }
+    FillProvenance(&info_);
   }
 
   std::string Run() {

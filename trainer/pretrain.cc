@@ -106,6 +106,7 @@ Start BeginAttempt(const PretrainOptions& options, const Inputs& in) {
   Start start{checkpoints::Attempt::Acquire(options.run), ""};
   start.resume_from = FindCheckpoint(options);
   if (!start.resume_from.empty()) RequireFits(start.resume_from, in);
+  checkpoints::UnmarkDone(options.run);
   const std::string folder = StrCat(options.run, "/attempts/", start.attempt->number());
   MakeDirs(folder);
   WriteFileAtomic(folder + "/config.txtpb", in.config.text);
@@ -161,7 +162,9 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
   });
   const std::vector<std::string> parts = Split(facts, '\n');
   const int attempt = std::stoi(parts[0]);
-  log::OpenFile(options.run, bootstrap.rank());
+  // Ranks that are threads share one log, that of rank 0.
+  if (options.local_ranks == 0 || bootstrap.rank() == 0)
+    log::OpenFile(options.run, bootstrap.rank());
   WritePid(options.run, attempt, bootstrap.rank());
 
   dist::CommunicatorOptions comm_options;

@@ -139,12 +139,14 @@ TEST(AttemptTest, DamagedTokenAndUnwritableFolder) {
   EXPECT_EQ(Caught([] { Attempt::Acquire("/proc/vesalius-run"); }).code, ExitCode::kCannotCreate);
 }
 
-TEST(AttemptTest, DoneIsWrittenAndGoesWithTheNextStart) {
+TEST(AttemptTest, DoneStaysUntilTheRunGoesOn) {
   const TempDir dir;
   Attempt::Acquire(dir.path());
   MarkDone(dir.path(), MakeInfo(5));
   EXPECT_THAT(ReadFile(dir.path() + "/DONE"), HasSubstr("\"step\":5"));
   Attempt::Acquire(dir.path());
+  EXPECT_TRUE(Exists(dir.path() + "/DONE")) << "a start may still be refused";
+  UnmarkDone(dir.path());
   EXPECT_FALSE(Exists(dir.path() + "/DONE"));
 }
 

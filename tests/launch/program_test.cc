@@ -14,10 +14,6 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-Outcome Program(const std::string& arguments) {
-  return Shell("\"$VESALIUS_PROGRAM\" " + arguments);
-}
-
 // A vocab.txt in `folder`; its path.
 std::string Vocabulary(const std::string& folder) {
   const std::string path = folder + "/vocab.txt";
