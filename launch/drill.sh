@@ -55,8 +55,8 @@ pid_of_rank() {
 
 # The step of the newest good checkpoint.
 newest_checkpoint() {
-  $vesalius inspect "$run" --json "$run/inspect.json" > /dev/null
-  jq .step "$run/inspect.json"
+  $vesalius inspect "$run" --json "$run/../checkpoint.json" > /dev/null
+  jq .step "$run/../checkpoint.json"
 }
 
 # The median of the samples a second of all steps.
