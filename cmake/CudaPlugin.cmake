@@ -1,5 +1,5 @@
 # The CUDA plug-in, libvesalius_cuda.so: dist/nccl's use of nccl.h and every ops/*.cu. Built where nvcc
-# is found; the program loads it only when a GPU is asked for (launch/cuda_plugin.h).
+# is found; the program loads it only when a GPU is asked for (dist/cuda_plugin.h).
 include(CheckLanguage)
 set(CMAKE_CUDA_ARCHITECTURES 80-real 90)  # sm_80, sm_90 and PTX for what comes later
 set(CMAKE_CUDA_STANDARD 17)

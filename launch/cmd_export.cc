@@ -1,15 +1,12 @@
 // `vesalius export`
-#include "base/strings.h"
 #include "launch/command.h"
 #include "launch/flags.h"
-#include "launch/output.h"
 #include "trainer/export.h"
 
 namespace vesalius::launch {
 
 static ExitCode Run(const Arguments&) {
   trainer::Export(FLAGS_checkpoint, FLAGS_out);
-  Print(StrCat("exported to ", FLAGS_out, "\n"));
   return ExitCode::kFinished;
 }
 

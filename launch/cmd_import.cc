@@ -9,7 +9,7 @@
 
 namespace vesalius::launch {
 
-static constexpr std::size_t kShown = 10;  // quarantined pairs named on the screen
+static constexpr std::size_t kShown = 10;  // quarantine entries named on the screen
 
 static ExitCode Run(const Arguments&) {
   data::ImportPairsOptions options;
@@ -22,16 +22,20 @@ static ExitCode Run(const Arguments&) {
   options.boxes = FLAGS_boxes;
   options.vocab = FLAGS_vocab;
   options.size = FLAGS_size;
+  options.test_share = FLAGS_test_share;
+  options.valid_share = FLAGS_valid_share;
   options.progress = ProgressLine("pairs");
   const data::ImportReport report = data::ImportPairs(options);
-  const std::size_t shown = std::min(report.quarantined.size(), kShown);
-  for (std::size_t i = 0; i < shown; ++i)
-    log::Warning("quarantined ", report.quarantined[i].source, ": ", report.quarantined[i].reason);
-  if (shown < report.quarantined.size())
-    log::Warning("... all of the quarantined: ", FLAGS_out, "/quarantine.jsonl");
+  std::size_t shown = 0, left_out = 0;
+  for (const data::Quarantined& entry : report.quarantined) {
+    left_out += !entry.kept;
+    if (++shown <= kShown)
+      log::Warning(entry.kept ? "box left out of " : "quarantined ", entry.source, ": ",
+                   entry.reason);
+  }
+  if (shown > kShown) log::Warning("... all of them: ", FLAGS_out, "/quarantine.jsonl");
   Print(StrCat("imported ", report.written, " of ", report.read, " pairs of ", report.patients,
-               " patients, ", report.with_boxes, " with boxes; quarantined ",
-               report.quarantined.size(), "\n"));
+               " patients, ", report.with_boxes, " with boxes; quarantined ", left_out, "\n"));
   return ExitCode::kFinished;
 }
 
@@ -53,7 +57,9 @@ Command ImportPairsCommand() {
        {"split-column", "NAME", "column of the splits; left out: found, or drawn by patient"},
        {"boxes", "FILE", "COCO JSON with boxes of regions; left out: the one beside the table"},
        {"vocab", "FILE", "vocab.txt of a BERT tokenizer; left out: learnt from the texts"},
-       {"size", "PIXELS", "side of the stored square"}},
+       {"size", "PIXELS", "side of the stored square"},
+       {"test-share", "SHARE", "of the patients, where the table has no split"},
+       {"valid-share", "SHARE", "likewise"}},
       Run};
 }
 

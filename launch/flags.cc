@@ -25,5 +25,7 @@ DEFINE_string(split, "test", "");
 DEFINE_string(split_column, "", "");
 DEFINE_string(task, "all", "");
 DEFINE_string(text_column, "", "");
+DEFINE_double(test_share, 0.2, "");
 DEFINE_string(texts, "", "");
+DEFINE_double(valid_share, 0, "");
 DEFINE_string(vocab, "", "");

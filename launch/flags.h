@@ -28,5 +28,7 @@ DECLARE_string(split);
 DECLARE_string(split_column);
 DECLARE_string(task);
 DECLARE_string(text_column);
+DECLARE_double(test_share);
 DECLARE_string(texts);
+DECLARE_double(valid_share);
 DECLARE_string(vocab);

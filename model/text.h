@@ -1,6 +1,6 @@
 // The text tower: BERT (Devlin et al., 2019; post-norm, exact GELU, eps 1e-12) and a linear projection
 // into the shared space. Attention keeps q, k and v in one matrix; export splits it into Hugging
-// Face's names (model/names.h).
+// Face's names (trainer/export.cc).
 #pragma once
 
 #include "model/config.h"

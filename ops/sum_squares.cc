@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "ops/sum_squares_kernel.h"
 
 namespace vesalius::ops {
 namespace {
@@ -33,7 +34,7 @@ double Partial(const T* x, std::int64_t count) {
 
 template <typename T>
 double Sum(const T* x, std::int64_t count) {
-  const std::int64_t parts = (count + kSumSquaresPartial - 1) / kSumSquaresPartial;
+  const std::int64_t parts = SumSquaresPartials(count);
   std::vector<double> partials(static_cast<std::size_t>(parts));
   at::parallel_for(0, parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t p = begin; p < end; ++p) {

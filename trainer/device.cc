@@ -26,9 +26,9 @@ at::Device ChooseDevice(const std::string& name, int node_rank) {
 }
 
 void SetUpThreads(int wanted, int node_size, bool deterministic) {
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  if (const std::string said = dist::WidenAffinity(wanted); !said.empty()) log::Info(said);
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());  // that it may use
   const int threads = wanted > 0 ? wanted : std::max(1, cores / std::max(1, node_size));
-  if (const std::string said = dist::WidenAffinity(threads); !said.empty()) log::Info(said);
   at::set_num_threads(threads);
   at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
 }

@@ -92,6 +92,7 @@ inline void ExpectContent(const std::string& folder, std::int64_t step, int rank
     TensorView out = view;
     out.data = bytes.data();
     reader.Read(out);
+    if (view.bytes == 0) continue;
     EXPECT_EQ(std::memcmp(bytes.data(), view.data, view.bytes), 0) << view.meta.name;
   }
 }

@@ -28,6 +28,8 @@ TEST(Config, EveryPresetIsValidAndResolvesToItself) {
   }
 }
 
+TEST(Config, DefaultsAloneAreValid) { EXPECT_EQ(ParseConfig("").trainer.steps, 1000); }
+
 TEST(Config, SettingsOverrideAndDefaultsAreWritten) {
   const Config config = LoadConfig("tiny", "", {"trainer.lr=2e-4", "seed=9", "data.augment=true"});
   EXPECT_EQ(config.trainer.lr, 2e-4);
