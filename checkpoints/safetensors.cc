@@ -146,6 +146,11 @@ void WriteSafeTensors(const std::string& path, const std::vector<SafeTensor>& te
     Fail(ExitCode::kInvalidData, "cannot write ", path,
          ": a name or the metadata is not UTF-8: ", error.what());
   }
+  std::error_code unknown;
+  if (std::filesystem::is_other(path, unknown)) {
+    WriteAll(path, header, tensors);  // a pipe or device: a rename would replace it by a file
+    return;
+  }
   const std::string temporary = StrCat(path, ".tmp-", ::getpid());
   try {
     WriteAll(temporary, header, tensors);

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -157,6 +158,17 @@ TEST(SafeTensors, AFailedWriteLeavesTheOldFile) {
               WriteSafeTensors(path, {{"\xff", "F32", {2}, a, 8}}, {});
             }).code,
             ExitCode::kInvalidData);
+}
+
+TEST(SafeTensors, ADeviceIsWrittenToAsItIs) {
+  const TempDir dir;
+  const std::string full = dir.path() + "/full";  // a link: a file in its place would do no harm
+  std::filesystem::create_symlink("/dev/full", full);
+  const float a[2] = {1, 2};
+  const Thrown thrown = Caught([&] { WriteSafeTensors(full, {{"a", "F32", {2}, a, 8}}, {}); });
+  EXPECT_EQ(thrown.code, ExitCode::kCannotCreate);
+  EXPECT_THAT(thrown.message, HasSubstr("No space left"));
+  EXPECT_TRUE(std::filesystem::is_symlink(full));
 }
 
 }  // namespace

@@ -47,6 +47,20 @@ TEST(RunFolderTest, AFinishedRunSaysSoAndStaysFinished) {
   EXPECT_TRUE(Exists(Folder("finished") + "/DONE"));
 }
 
+TEST(RunFolderTest, ACheckpointTellsWhatMadeIt) {
+  MakeRun("told", 2);
+  const Json found = Inspect(Folder("told"));
+  EXPECT_EQ(found["step"], 2);
+  EXPECT_EQ(found["samples"], 16);
+  EXPECT_THAT(Program("version").output, HasSubstr(found["version"].get<std::string>() + "\n"));
+  EXPECT_NE(found["version"], "");
+  EXPECT_EQ(found["config_hash"].get<std::string>().size(), std::size_t{16});
+  EXPECT_GT(found["wall_time"].get<double>(), 1.7e9);
+  EXPECT_EQ(found["token"].get<std::string>() + "\n", ReadFile(Folder("told") + "/ATTEMPT"));
+  EXPECT_FALSE(Exists(Folder("told") + "/ranks/1/rank-1.pid"));
+  EXPECT_GT(PidOfRank(Folder("told"), 0), 0);
+}
+
 TEST(RunFolderTest, ASecondRunBesideALivingOneIsRefused) {
   Background first(Data().Line("shared", kAlone, Steps(100000)), Folder("shared") + ".log");
   ASSERT_TRUE(WaitUntil([&] { return Metrics(Folder("shared")).size() > 1; }));

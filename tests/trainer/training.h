@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -78,6 +79,15 @@ inline std::vector<std::string> TimelessMetrics(const std::string& run) {
     lines.push_back(line.dump());
   }
   return lines;
+}
+
+// The same lines; shows the first that differs.
+inline void ExpectSameMetrics(const std::string& run, const std::string& expected) {
+  const std::vector<std::string> mine = TimelessMetrics(run), theirs = TimelessMetrics(expected);
+  ASSERT_FALSE(theirs.empty());
+  for (std::size_t i = 0; i < std::min(mine.size(), theirs.size()); ++i)
+    ASSERT_EQ(mine[i], theirs[i]) << run << " differs from line " << i + 1 << " on";
+  EXPECT_EQ(mine.size(), theirs.size()) << run;
 }
 
 // Same steps and samples, and every loss within `tolerance` relative.
