@@ -175,7 +175,7 @@ std::string ResolveStep(const std::string& path, std::vector<std::string>* skipp
       if (skipped != nullptr) skipped->push_back(reasons.back());
     }
   }
-  Require(reasons.empty(), ExitCode::kInputMissing, "no checkpoint in ", clean,
+  Require(reasons.empty(), ExitCode::kInvalidData, "no checkpoint in ", clean,
           " is good: ", Join(reasons, "; "));
   Fail(ExitCode::kInputMissing, clean, " has no checkpoint yet (", CheckpointFolder(clean),
        " is empty or missing)");

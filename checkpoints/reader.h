@@ -37,8 +37,8 @@ class Reader {
 std::vector<std::string> ListSteps(const std::string& run_folder);
 
 // `path` itself when it is a step folder, else the newest step of the run folder that verifies
-// completely (all bytes). Damaged ones are passed over; why is appended to `skipped`. None at all:
-// Error(kInputMissing).
+// completely (all bytes). Damaged ones are passed over; why is appended to `skipped`. None good:
+// Error(kInvalidData), or kInputMissing where there is no step at all.
 std::string ResolveStep(const std::string& path, std::vector<std::string>* skipped);
 
 // Moves a damaged step folder to RUN/ckpt/quarantine/ (rank 0 of a run that owns the folder).

@@ -1,6 +1,33 @@
 #include "model/text.h"
 
 namespace vesalius::model {
+namespace {
+
+// What starting another group costs, in tokens' worth of work.
+constexpr std::int64_t kGroupCost = 100;
+
+// Cuts texts of descending lengths into runs, each padded to its first: the ends of the runs that
+// minimise padded tokens plus kGroupCost a run (exact, by dynamic programming over distinct lengths).
+std::vector<std::int64_t> GroupEnds(const std::vector<std::int64_t>& lengths) {
+  std::vector<std::int64_t> starts;  // of runs of equal length
+  const auto n = static_cast<std::int64_t>(lengths.size());
+  for (std::int64_t i = 0; i < n; ++i)
+    if (i == 0 || lengths[i] != lengths[i - 1]) starts.push_back(i);
+  starts.push_back(n);
+  std::vector<std::int64_t> cost(starts.size(), 0), cut(starts.size(), 0);
+  for (std::size_t end = 1; end < starts.size(); ++end)
+    for (std::size_t begin = 0; begin < end; ++begin) {
+      const std::int64_t total = cost[begin] + kGroupCost +
+                                 (starts[end] - starts[begin]) * lengths[starts[begin]];
+      if (begin == 0 || total < cost[end]) cost[end] = total, cut[end] = begin;
+    }
+  std::vector<std::int64_t> ends;
+  for (std::size_t at = starts.size() - 1; at > 0; at = cut[at]) ends.push_back(starts[at]);
+  std::reverse(ends.begin(), ends.end());
+  return ends;
+}
+
+}  // namespace
 
 TextEncoder::TextEncoder(Initialiser& init, const TextConfig& config, int embed_dim)
     : config_(config) {
@@ -33,18 +60,27 @@ at::Tensor TextEncoder::Hidden(const at::Tensor& ids) const {
   return x;
 }
 
+at::Tensor TextEncoder::Pooled(const at::Tensor& ids) const {
+  const at::Tensor hidden = Hidden(ids);
+  if (config_.pooling == "cls") return hidden.select(1, 0);
+  const at::Tensor keep = ids.ne(0).to(hidden.scalar_type()).unsqueeze(-1);
+  return (hidden * keep).sum(1) / keep.sum(1).clamp_min(1);
+}
+
 at::Tensor TextEncoder::Forward(const at::Tensor& ids) const {
-  at::Tensor pooled;
-  if (ids.size(0) == 0) {
-    pooled = words_.slice(0, 0, 0);
-  } else if (config_.pooling == "cls") {
-    pooled = Hidden(ids).select(1, 0);
-  } else {
-    const at::Tensor hidden = Hidden(ids);
-    const at::Tensor keep = ids.ne(0).to(hidden.scalar_type()).unsqueeze(-1);
-    pooled = (hidden * keep).sum(1) / keep.sum(1).clamp_min(1);
+  if (ids.size(0) == 0) return L2Normalise(projection_->Forward(words_.slice(0, 0, 0)));
+  const auto [lengths, order] = ids.ne(0).sum(1).sort(/*stable=*/true, 0, /*descending=*/true);
+  const at::Tensor sorted = ids.index_select(0, order), host = lengths.cpu();
+  const std::vector<std::int64_t> list(host.const_data_ptr<std::int64_t>(),
+                                       host.const_data_ptr<std::int64_t>() + host.numel());
+  std::vector<at::Tensor> groups;
+  std::int64_t begin = 0;
+  for (const std::int64_t end : GroupEnds(list)) {
+    const std::int64_t length = std::max<std::int64_t>(list[begin], 1);
+    groups.push_back(Pooled(sorted.slice(0, begin, end).slice(1, 0, length)));
+    begin = end;
   }
-  return L2Normalise(projection_->Forward(pooled));
+  return L2Normalise(projection_->Forward(at::cat(groups).index_select(0, order.argsort())));
 }
 
 }  // namespace vesalius::model

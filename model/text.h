@@ -15,9 +15,11 @@ class TextEncoder : public torch::nn::Module {
   // ids [n, t] int64, 0 = padding -> last hidden states [n, t, H].
   at::Tensor Hidden(const at::Tensor& ids) const;
   // ids [n, t] -> unit vectors [n, d]; no rows give an empty [0, d] that still takes part in autograd.
+  // Texts of similar length are encoded together, so that little is computed on padding.
   at::Tensor Forward(const at::Tensor& ids) const;
 
  private:
+  at::Tensor Pooled(const at::Tensor& ids) const;  // [n, t] -> [n, H]
   TextConfig config_;
   at::Tensor words_, positions_, token_type_;
   std::shared_ptr<LayerNorm> norm_;

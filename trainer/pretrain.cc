@@ -67,15 +67,8 @@ std::string FindCheckpoint(const PretrainOptions& options) {
   const bool automatic = options.resume == "auto";
   if (automatic && checkpoints::ListSteps(options.run).empty()) return "";
   std::vector<std::string> skipped;
-  std::string found;
-  try {
-    found = checkpoints::ResolveStep(automatic ? options.run : options.resume, &skipped);
-  } catch (const Error& error) {
-    for (const std::string& reason : skipped) log::Warning("passed over ", reason);
-    if (!automatic) throw;
-    Fail(ExitCode::kInvalidData, options.run, " holds checkpoints but none is usable: ",
-         error.what(), "; --resume PATH takes another one");
-  }
+  const std::string found =
+      checkpoints::ResolveStep(automatic ? options.run : options.resume, &skipped);
   for (const std::string& reason : skipped) log::Warning("passed over ", reason);
   return found;
 }
@@ -178,13 +171,8 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
   const ExitCode code =
       Train({in.config, options.run, bootstrap, *comm, device, in.train, in.valid, in.vocabulary,
              start.attempt.get(), parts[1], attempt, parts[2]});
-  if (code == ExitCode::kFinished && bootstrap.rank() == 0) {
-    checkpoints::StepInfo done;
-    done.step = in.config.trainer.steps;
-    done.token = parts[1];
-    checkpoints::MarkDone(options.run, done);
+  if (code == ExitCode::kFinished && bootstrap.rank() == 0)
     log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run, "/ckpt");
-  }
   return code;
 }
 

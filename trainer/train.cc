@@ -314,7 +314,14 @@ ExitCode Session::Run() {
     }
     if (plan.eval_every > 0 && (last || step % plan.eval_every == 0)) EvaluateNow(step);
   }
-  if (record_) record_->Flush();
+  if (lead_) {
+    record_->Flush();
+    checkpoints::StepInfo done;
+    done.step = step;
+    done.samples = loader_state_.samples;
+    done.token = context_.token;
+    checkpoints::MarkDone(context_.run_folder, done);
+  }
   return ExitCode::kFinished;
 }
 

@@ -253,7 +253,7 @@ TEST_F(Checkpoint, ResolveSaysWhatIsMissing) {
   EXPECT_EQ(ResolveStep(step(1) + "/", nullptr), step(1));
   fs::remove(step(1) + "/rank-0000.shard");
   const Thrown thrown = Caught([&] { ResolveStep(run(), nullptr); });
-  EXPECT_EQ(thrown.code, ExitCode::kInputMissing);
+  EXPECT_EQ(thrown.code, ExitCode::kInvalidData);
   EXPECT_THAT(thrown.message, HasSubstr("rank-0000.shard is missing"));
   fs::rename(step(1), step(9));
   EXPECT_THAT(Caught([&] { Reader reader(step(9)); }).message, HasSubstr("renamed"));

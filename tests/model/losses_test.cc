@@ -6,6 +6,7 @@
 #include "data/record.h"
 #include "dist/bootstrap.h"
 #include "model/layers.h"
+#include "model/text.h"
 #include "ops/box.h"
 #include "ops/contrastive.h"
 
@@ -89,6 +90,20 @@ TEST(Truth, EntailedContradictedIgnored) {
   for (int r = 0; r < 3; ++r)
     for (int c = 0; c < 7; ++c)
       EXPECT_EQ(truth[r][c].item<int>(), expected[r][c]) << "row " << r << ", text " << c;
+}
+
+TEST(TextEncoder, LengthsOfNeighboursDoNotMatter) {
+  Initialiser init(3);
+  TextEncoder encoder(init, {60, 16, 2, 2, 32, 24, "mean", false}, 8);
+  encoder.to(at::kDouble);
+  at::Tensor ids = at::randint(1, 60, {40, 24}, at::kLong);
+  for (std::int64_t i = 0; i < 40; ++i) ids[i].slice(0, 1 + i * 7 % 24).zero_();
+  const at::Tensor together = encoder.Forward(ids);
+  for (std::int64_t i = 0; i < 40; ++i) {
+    const at::Tensor alone = encoder.Forward(ids.slice(0, i, i + 1).slice(1, 0, 1 + i * 7 % 24));
+    EXPECT_LE((alone[0] - together[i]).abs().max().item<double>(), 1e-12) << "text " << i;
+  }
+  EXPECT_EQ(encoder.Forward(ids.slice(0, 0, 0)).sizes(), (std::vector<std::int64_t>{0, 8}));
 }
 
 }  // namespace
