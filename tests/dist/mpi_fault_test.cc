@@ -55,7 +55,7 @@ TEST_P(MpiFault, AKilledRankIsNamedAtOnce) {
     ExpectAllBut(ranks - 1, reports,
                  AllOf(StartsWith("80 "), HasSubstr("all-reduce 'step 3'"),
                        HasSubstr(StrCat("rank ", ranks - 1, " (process ")), HasSubstr("died")));
-    EXPECT_LT(std::stod(ReadFile(folder_.path() + "/0.seconds")), 5);  // the deadline is 60
+    EXPECT_LT(std::stod(ReadFile(folder_.path() + "/0.seconds")), 30);  // the deadline is 60
   }
 }
 
