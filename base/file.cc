@@ -124,6 +124,13 @@ void ReadAt(const std::string& path, std::uint64_t offset, void* out, std::size_
 }
 
 void WriteFileAtomic(const std::string& path, std::string_view content, ExitCode code) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
+    OutputFile device(path, code);  // a pipe or /dev/stdout: a rename would replace it by a file
+    device.Write(content);
+    device.Close();
+    return;
+  }
   const std::string temporary = StrCat(path, ".tmp-", ::getpid());
   try {
     OutputFile file(temporary, code);

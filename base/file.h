@@ -56,7 +56,7 @@ std::string ReadFile(const std::string& path);
 void ReadAt(const std::string& path, std::uint64_t offset, void* out, std::size_t bytes);
 
 // Writes `path`.tmp-PID, syncs it, renames it to `path` and syncs the folder: readers see the old or
-// the new content, never a part.
+// the new content, never a part. A pipe or device (/dev/stdout) is written to as it is.
 void WriteFileAtomic(const std::string& path, std::string_view content,
                      ExitCode code = ExitCode::kCannotCreate);
 

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "checkpoints/checkpoint.h"
+
 namespace vesalius::checkpoints {
 
 class Attempt {
@@ -14,12 +16,19 @@ class Attempt {
   // Rank 0 of a starting run. Creates the folder where needed, takes ownership, raises the token.
   // Owned by a living process: Error(kFenced) naming its pid and host.
   static std::unique_ptr<Attempt> Acquire(const std::string& run_folder);
-  virtual ~Attempt() = default;  // gives up ownership; the token stays
+  virtual ~Attempt() = default;                  // gives up ownership; the token stays
   virtual const std::string& token() const = 0;  // "run/generation/attempt", totally ordered
   virtual int number() const = 0;                // the attempt's ordinal in this folder, from 1
   virtual const std::string& run_id() const = 0;
   // Throws Error(kFenced) when a newer attempt has taken the folder. Called before every rename.
   virtual void CheckFence() const = 0;
 };
+
+// Writes RUN/DONE, the mark of a finished run: a JSON object with step, samples and token of
+// `info`.
+void MarkDone(const std::string& run_folder, const StepInfo& info);
+// Removes RUN/DONE: a run that goes on is not finished. Called once the start is not refused any
+// more.
+void UnmarkDone(const std::string& run_folder);
 
 }  // namespace vesalius::checkpoints

@@ -1,6 +1,6 @@
-// What a checkpoint holds, independent of how it is stored (docs/formats.md, fault-tolerance rules in
-// docs/checkpoints.md). Tensors go by name and range, so that sharding, asynchronous writing and any
-// world size need no new format. No torch: raw memory with dtype and shape.
+// What a checkpoint holds, independent of how it is stored (docs/formats.md, fault-tolerance rules
+// in docs/checkpoints.md). Tensors go by name and range, so that sharding, asynchronous writing and
+// any world size need no new format. No torch: raw memory with dtype and shape.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ enum class Role { kParameter = 0, kMoment1 = 1, kMoment2 = 2, kScalar = 3, kBuff
 
 // A box of a global tensor: `offset` and `shape` have the tensor's rank.
 struct TensorMeta {
-  std::string name;   // e.g. "vision.blocks.0.norm1.weight"; moments carry the same name, other role
-  std::string dtype;  // safetensors names: F32, F64, BF16, I64, I32, U8
+  std::string name;  // e.g. "vision.blocks.0.norm1.weight"; moments carry the same name, other role
+  std::string dtype;                // safetensors names: F32, F64, BF16, I64, I32, U8
   std::vector<std::int64_t> shape;  // global
   Role role = Role::kParameter;
 };
@@ -33,12 +33,12 @@ struct StepInfo {
   std::int64_t step = 0;
   std::int64_t samples = 0;
   std::string run_id;
-  std::string token;        // attempt that wrote it: "run/generation/attempt"
+  std::string token;  // attempt that wrote it: "run/generation/attempt"
   std::string config_hash;
-  std::string config_text;  // resolved configuration, Protobuf text
-  std::int64_t world = 1;   // informative only
-  double wall_time = 0;     // seconds since 1970
-  std::string version;      // of the program
+  std::string config_text;                   // resolved configuration, Protobuf text
+  std::int64_t world = 1;                    // informative only
+  double wall_time = 0;                      // seconds since 1970
+  std::string version;                       // of the program
   std::map<std::string, std::string> blobs;  // loader state, vocabulary, metric state ...
 };
 

@@ -11,20 +11,21 @@ namespace vesalius::checkpoints {
 
 class Reader {
  public:
-  // `step_folder`: RUN/ckpt/step-NNNNNNNN. Verifies the manifest's own checksum and that every file is
-  // there with its length. Errors: kInputMissing, kInvalidData, naming file, tensor and offset.
+  // `step_folder`: RUN/ckpt/step-NNNNNNNN. Verifies the manifest's own checksum and that every file
+  // is there with its length. Errors: kInputMissing, kInvalidData, naming file, tensor and offset.
   explicit Reader(const std::string& step_folder);
   ~Reader();
 
   const StepInfo& info() const;
   const std::vector<TensorMeta>& tensors() const;
   bool Has(const std::string& name, Role role) const;
-  // Fills `view.data` with the box offset/extent of the tensor; every chunk touched is checked against
-  // its CRC-32C. Missing tensor, other dtype or shape: Error(kInvalidData).
+  // Fills `view.data` with the box offset/extent of the tensor; every chunk touched is checked
+  // against its CRC-32C. Missing tensor, other dtype or shape: Error(kInvalidData).
   void Read(const TensorView& view) const;
   // Reads and checks every byte.
   void Verify() const;
-  // Digest over names, shapes and bytes of all parameters, in name order; equal whatever the sharding.
+  // Digest over names, shapes and bytes of all parameters, in name order; equal whatever the
+  // sharding.
   std::string ParametersDigest() const;
 
  private:

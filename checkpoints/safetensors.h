@@ -1,5 +1,5 @@
-// The safetensors file format (8-byte little-endian header length, JSON header, raw data): reader and
-// writer. No torch.
+// The safetensors file format (8-byte little-endian header length, JSON header, raw data): reader
+// and writer. No torch.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ struct SafeTensor {
   std::size_t bytes = 0;
 };
 
-// Writes atomically; data 8-byte aligned, tensors in the given order.
+// Writes atomically; the data section begins at a multiple of 64, tensors in the given order
+// without gaps. Errors: kCannotCreate; kInvalidData for text that is not UTF-8.
 void WriteSafeTensors(const std::string& path, const std::vector<SafeTensor>& tensors,
                       const std::map<std::string, std::string>& metadata);
 
@@ -26,6 +27,8 @@ class SafeTensorsFile {
   // Reads the whole file and checks the header: overlaps, gaps, sizes. Errors: kInputMissing,
   // kInvalidData.
   explicit SafeTensorsFile(const std::string& path);
+  SafeTensorsFile(const SafeTensorsFile&) = delete;
+  SafeTensorsFile& operator=(const SafeTensorsFile&) = delete;
   const std::vector<SafeTensor>& tensors() const { return tensors_; }  // views into this object
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 

@@ -13,8 +13,8 @@
 namespace vesalius::checkpoints {
 
 // Byte exchange between ranks, so that this room needs no communicator: every rank's bytes by rank.
-using Exchange = std::function<std::vector<std::string>(const std::string& name,
-                                                        const std::string& mine)>;
+using Exchange =
+    std::function<std::vector<std::string>(const std::string& name, const std::string& mine)>;
 
 struct WriterOptions {
   std::string run_folder;
@@ -28,9 +28,9 @@ class Writer {
   Writer(WriterOptions options, const Attempt* attempt, Exchange exchange);
 
   // Collective. `tensors`: the full list in the same order on every rank; replicated tensors are
-  // written by one rank each (balanced by bytes). Returns the committed folder. When any rank fails,
-  // all ranks drop the temporary folder and throw Error(kCannotSave) with the first cause; a lost
-  // fence throws Error(kFenced).
+  // written by one rank each (balanced by bytes). Returns the committed folder. When any rank
+  // fails, all ranks drop the temporary folder and throw Error(kCannotSave) with the first cause; a
+  // lost fence throws Error(kFenced).
   std::string Save(const StepInfo& info, const std::vector<TensorView>& tensors);
 
  private:

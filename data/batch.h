@@ -62,12 +62,14 @@ struct Batch {
   TokenRows texts;                        // distinct texts of this rank
   std::vector<TextSignature> signatures;  // [texts.rows]
 
-  TokenRows reports;                       // [rows, *]
-  std::vector<std::int64_t> report_hash;   // [rows]
+  TokenRows reports;                      // [rows, *]
+  std::vector<std::int64_t> report_hash;  // [rows]
 
   std::int64_t unreadable = 0;  // local records that could not be read and are missing from `rows`
   LoaderState state;            // after this batch
-  double wait_s = 0, read_s = 0, decode_s = 0, augment_s = 0;  // of this batch, summed over workers
+  // Seconds: what Next() blocked; and summed over workers, what Dataset::Get took, texts and
+  // labels, pixels and boxes.
+  double wait_s = 0, read_s = 0, decode_s = 0, augment_s = 0;
 };
 
 }  // namespace vesalius::data

@@ -23,8 +23,9 @@ struct ImportPairsOptions {
 };
 
 struct Quarantined {
-  std::string source;  // row or path
+  std::string source;  // table, line and image
   std::string reason;
+  bool kept = false;  // the pair was imported; only a box of it was left out
 };
 
 struct ImportReport {
@@ -33,8 +34,9 @@ struct ImportReport {
   std::vector<Quarantined> quarantined;  // also written to OUT/quarantine.jsonl
 };
 
-// What cannot be read is quarantined and the import goes on. Errors: kInputMissing, kInvalidData (no
-// usable row, no such column), kCannotCreate. Nothing partial stays under the data set's name.
+// What cannot be read is quarantined and the import goes on; the images are stored grey. Errors:
+// kInputMissing, kInvalidData (no usable row, no such column), kConfig (a value out of range),
+// kCannotCreate. Nothing partial stays under the data set's name.
 ImportReport ImportPairs(const ImportPairsOptions& options);
 
 }  // namespace vesalius::data

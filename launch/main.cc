@@ -1,7 +1,40 @@
-// The `vesalius` program.
-#include "base/log.h"
+// The `vesalius` program: start-up, one subcommand, and the one place where errors end.
+#include <unistd.h>
 
-int main(int, char** argv) {
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "launch/cli.h"
+#include "launch/output.h"
+
+namespace {
+
+using vesalius::ExitCode;
+
+// Leaves at once, without destructors and exit handlers: after an error on one rank, finalising MPI
+// would wait for peers that never come.
+[[noreturn]] void Leave(ExitCode code, const char* what, const char* advice) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "vesalius: %s%s\n", what, advice);
+  ::_exit(static_cast<int>(code));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  vesalius::launch::GuardStandardStreams();
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of the write
   vesalius::log::Init(argv[0]);
-  return 0;
+  try {
+    const ExitCode code = vesalius::launch::RunCommandLine(argv[0], {argv + 1, argv + argc});
+    vesalius::launch::FlushOutput();
+    return static_cast<int>(code);
+  } catch (const vesalius::Error& error) {
+    Leave(error.code(), error.what(), error.code() == ExitCode::kBug ? "; please report this" : "");
+  } catch (const std::exception& error) {
+    Leave(ExitCode::kBug, error.what(), " (unexpected; please report this)");
+  }
 }

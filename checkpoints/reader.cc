@@ -1,0 +1,196 @@
+#include "checkpoints/reader.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "checkpoints/manifest.h"
+
+namespace vesalius::checkpoints {
+namespace {
+
+constexpr std::size_t kDigestSlab = std::size_t{64} << 20;
+
+const char* RoleName(Role role) {
+  switch (role) {
+    case Role::kParameter:
+      return "parameter";
+    case Role::kMoment1:
+      return "first moment";
+    case Role::kMoment2:
+      return "second moment";
+    case Role::kScalar:
+      return "scalar";
+    case Role::kBuffer:
+      return "buffer";
+  }
+  return "unknown";
+}
+
+std::string WithoutSlash(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+}  // namespace
+
+struct Reader::Impl {
+  std::string folder;
+  Manifest manifest;
+  std::vector<TensorMeta> metas;
+  std::map<std::pair<std::string, Role>, std::size_t> index;
+
+  // The chunk's bytes, checked.
+  std::string Load(const StoredTensor& tensor, const Chunk& chunk) const {
+    const std::string path = StrCat(folder, "/", manifest.files[chunk.file].name);
+    std::string bytes(chunk.bytes, '\0');
+    ReadAt(path, chunk.position, bytes.data(), bytes.size());
+    Require(Crc32c(bytes.data(), bytes.size()) == chunk.crc, ExitCode::kInvalidData, path,
+            " is damaged between bytes ", chunk.position, " and ", chunk.position + chunk.bytes,
+            ": ", RoleName(tensor.meta.role), " '", tensor.meta.name, "' ", ToString(chunk.box),
+            " does not match its checksum; use an older step (--resume auto finds the newest good "
+            "one)");
+    return bytes;
+  }
+
+  void Fill(const StoredTensor& tensor, const Box& wanted, void* data) const {
+    const std::size_t item = ItemSize(tensor.meta.dtype);
+    Box common;
+    for (const Chunk& chunk : tensor.chunks)
+      if (Intersect(chunk.box, wanted, &common))
+        CopyBox(common, chunk.box, Load(tensor, chunk).data(), wanted, data, item);
+  }
+};
+
+Reader::Reader(const std::string& step_folder) : impl_(std::make_unique<Impl>()) {
+  impl_->folder = WithoutSlash(step_folder);
+  Require(IsDir(impl_->folder), ExitCode::kInputMissing, "no checkpoint folder ", impl_->folder,
+          "; check the spelling of the path");
+  const std::string path = StrCat(impl_->folder, "/", kManifestName);
+  Require(Exists(path), ExitCode::kInvalidData, impl_->folder,
+          " has no MANIFEST: it is no checkpoint, or a damaged one; use another step");
+  impl_->manifest = DecodeManifest(ReadFile(path), path);
+  const std::int64_t named = StepOfName(std::filesystem::path(impl_->folder).filename().string());
+  Require(named < 0 || named == info().step, ExitCode::kInvalidData, impl_->folder, " holds step ",
+          info().step, ": the folder was renamed; give it its own name back");
+  for (const StoredFile& file : impl_->manifest.files) {
+    const std::string shard = StrCat(impl_->folder, "/", file.name);
+    Require(Exists(shard), ExitCode::kInvalidData, shard,
+            " is missing, the checkpoint is damaged; use an older step");
+    Require(FileSize(shard) == file.bytes, ExitCode::kInvalidData, shard, " has ", FileSize(shard),
+            " bytes and should have ", file.bytes,
+            ": it is truncated or not of this checkpoint; use an older step");
+  }
+  for (const StoredTensor& tensor : impl_->manifest.tensors) {
+    impl_->index[{tensor.meta.name, tensor.meta.role}] = impl_->metas.size();
+    impl_->metas.push_back(tensor.meta);
+  }
+}
+
+Reader::~Reader() = default;
+
+const StepInfo& Reader::info() const { return impl_->manifest.info; }
+const std::vector<TensorMeta>& Reader::tensors() const { return impl_->metas; }
+
+bool Reader::Has(const std::string& name, Role role) const {
+  return impl_->index.contains({name, role});
+}
+
+void Reader::Read(const TensorView& view) const {
+  const auto found = impl_->index.find({view.meta.name, view.meta.role});
+  Require(found != impl_->index.end(), ExitCode::kInvalidData, impl_->folder, " has no ",
+          RoleName(view.meta.role), " '", view.meta.name,
+          "'; it was written for another model or by another configuration");
+  const StoredTensor& tensor = impl_->manifest.tensors[found->second];
+  Require(tensor.meta.dtype == view.meta.dtype && tensor.meta.shape == view.meta.shape,
+          ExitCode::kInvalidData, impl_->folder, ": ", RoleName(view.meta.role), " '",
+          view.meta.name, "' is ", tensor.meta.dtype, " ", ToString(Whole(tensor.meta.shape)),
+          " and ", view.meta.dtype, " ", ToString(Whole(view.meta.shape)),
+          " is wanted; it was written for another model or by another configuration");
+  const Box wanted{view.offset, view.extent};
+  Invariant(
+      Inside(wanted, view.meta.shape) &&
+          view.bytes == static_cast<std::size_t>(Volume(view.extent)) * ItemSize(view.meta.dtype),
+      "tensor '", view.meta.name, "': ", view.bytes, " bytes cannot take the box ",
+      ToString(wanted));
+  if (view.bytes > 0) impl_->Fill(tensor, wanted, view.data);
+}
+
+void Reader::Verify() const {
+  for (const StoredTensor& tensor : impl_->manifest.tensors)
+    for (const Chunk& chunk : tensor.chunks) impl_->Load(tensor, chunk);
+}
+
+std::string Reader::ParametersDigest() const {
+  std::map<std::string, const StoredTensor*> parameters;
+  for (const StoredTensor& tensor : impl_->manifest.tensors)
+    if (tensor.meta.role == Role::kParameter) parameters[tensor.meta.name] = &tensor;
+  Digest digest;
+  for (const auto& [name, tensor] : parameters) {
+    const TensorMeta& meta = tensor->meta;
+    digest.Add(name);
+    digest.Add(meta.dtype);
+    digest.Add(static_cast<std::int64_t>(meta.shape.size()));
+    for (const std::int64_t size : meta.shape) digest.Add(size);
+    const std::size_t item = ItemSize(meta.dtype);
+    for (const Box& slab : Split(Whole(meta.shape), item, kDigestSlab)) {
+      std::string bytes(static_cast<std::size_t>(Volume(slab.extent)) * item, '\0');
+      impl_->Fill(*tensor, slab, bytes.data());
+      digest.Add(bytes.data(), bytes.size());
+    }
+  }
+  return digest.Hex();
+}
+
+std::vector<std::string> ListSteps(const std::string& run_folder) {
+  const std::string folder = CheckpointFolder(WithoutSlash(run_folder));
+  std::vector<std::int64_t> steps;
+  if (IsDir(folder))
+    for (const std::string& name : ListDir(folder))
+      if (StepOfName(name) >= 0 && IsDir(StrCat(folder, "/", name)))
+        steps.push_back(StepOfName(name));
+  std::sort(steps.rbegin(), steps.rend());
+  std::vector<std::string> folders;
+  for (const std::int64_t step : steps) folders.push_back(StrCat(folder, "/", StepName(step)));
+  return folders;
+}
+
+std::string ResolveStep(const std::string& path, std::vector<std::string>* skipped) {
+  const std::string clean = WithoutSlash(path);
+  Require(IsDir(clean), ExitCode::kInputMissing, "no run or checkpoint folder ", clean,
+          "; check the spelling of the path");
+  const std::string name = std::filesystem::path(clean).filename();
+  if (StepOfName(name) >= 0 || Exists(StrCat(clean, "/", kManifestName))) return clean;
+  std::vector<std::string> reasons;
+  for (const std::string& folder : ListSteps(clean)) {
+    try {
+      Reader(folder).Verify();
+      return folder;
+    } catch (const Error& error) {
+      reasons.push_back(StrCat(folder, ": ", error.what()));
+      if (skipped != nullptr) skipped->push_back(reasons.back());
+    }
+  }
+  Require(reasons.empty(), ExitCode::kInputMissing, "no checkpoint in ", clean,
+          " is good: ", Join(reasons, "; "));
+  Fail(ExitCode::kInputMissing, clean, " has no checkpoint yet (", CheckpointFolder(clean),
+       " is empty or missing)");
+}
+
+void Quarantine(const std::string& step_folder) {
+  const std::filesystem::path from = WithoutSlash(step_folder);
+  const std::string folder = (from.parent_path() / "quarantine").string();
+  MakeDirs(folder);
+  std::string to = StrCat(folder, "/", from.filename().string());
+  for (int copy = 2; Exists(to); ++copy)
+    to = StrCat(folder, "/", from.filename().string(), "-", copy);
+  RenamePath(from.string(), to);
+  SyncDir(folder);
+  SyncDir(from.parent_path().string());
+}
+
+}  // namespace vesalius::checkpoints

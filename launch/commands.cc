@@ -1,0 +1,13 @@
+#include "launch/command.h"
+
+namespace vesalius::launch {
+
+const std::vector<Command>& Commands() {
+  static const std::vector<Command> commands = {
+      PhantomCommand(),  ImportPairsCommand(), InspectCommand(),
+      PretrainCommand(), EvaluateCommand(),    ExportCommand(),
+      EmbedCommand(),    TokenizeCommand(),    VersionCommand()};
+  return commands;
+}
+
+}  // namespace vesalius::launch

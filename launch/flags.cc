@@ -1,0 +1,31 @@
+#include "launch/flags.h"
+
+// No help texts here: what a flag means is said by each subcommand that takes it.
+DEFINE_bool(bare, false, "");
+DEFINE_string(boxes, "", "");
+DEFINE_bool(check, false, "");
+DEFINE_string(checkpoint, "", "");
+DEFINE_string(config, "", "");
+DEFINE_string(device, "auto", "");
+DEFINE_string(image_column, "", "");
+DEFINE_string(images, "", "");
+DEFINE_string(in, "", "");
+DEFINE_string(json, "", "");
+DEFINE_int32(local_ranks, 0, "");
+DEFINE_string(out, "", "");
+DEFINE_string(patient_column, "", "");
+DEFINE_string(pictures, "", "");
+DEFINE_string(preset, "", "");
+DEFINE_string(resume, "auto", "");
+DEFINE_string(run, "", "");
+DEFINE_int64(samples, 4000, "");
+DEFINE_uint64(seed, 7, "");
+DEFINE_int32(size, 64, "");
+DEFINE_string(split, "test", "");
+DEFINE_string(split_column, "", "");
+DEFINE_string(task, "all", "");
+DEFINE_string(text_column, "", "");
+DEFINE_double(test_share, 0.2, "");
+DEFINE_string(texts, "", "");
+DEFINE_double(valid_share, 0, "");
+DEFINE_string(vocab, "", "");

@@ -1,0 +1,34 @@
+// The typed flags of all subcommands, each defined once in flags.cc. Which of them a subcommand
+// takes, and what it says about them, is in its Command.
+#pragma once
+
+#include <gflags/gflags.h>
+
+DECLARE_bool(bare);
+DECLARE_string(boxes);
+DECLARE_bool(check);
+DECLARE_string(checkpoint);
+DECLARE_string(config);
+DECLARE_string(device);
+DECLARE_string(image_column);
+DECLARE_string(images);
+DECLARE_string(in);
+DECLARE_string(json);
+DECLARE_int32(local_ranks);
+DECLARE_string(out);
+DECLARE_string(patient_column);
+DECLARE_string(pictures);
+DECLARE_string(preset);
+DECLARE_string(resume);
+DECLARE_string(run);
+DECLARE_int64(samples);
+DECLARE_uint64(seed);
+DECLARE_int32(size);
+DECLARE_string(split);
+DECLARE_string(split_column);
+DECLARE_string(task);
+DECLARE_string(text_column);
+DECLARE_double(test_share);
+DECLARE_string(texts);
+DECLARE_double(valid_share);
+DECLARE_string(vocab);

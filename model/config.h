@@ -1,0 +1,48 @@
+// The shape of an Anatomy-VLM. Plain structs filled from the configuration (trainer/config.cc), whose
+// file trainer/config.proto documents every key, default and range.
+#pragma once
+
+#include <string>
+
+namespace vesalius::model {
+
+struct VisionConfig {
+  int image_size = 0;  // side of the square input, pixels; a multiple of patch_size
+  int patch_size = 0;
+  int channels = 0;  // 1 or 3
+  int width = 0;     // D
+  int depth = 0;     // blocks
+  int heads = 0;
+  int mlp = 0;             // hidden width of a block's MLP
+  std::string positions;   // "sincos" (2-D sine-cosine start, trained) or "normal" (truncated, 0.02)
+  double token_std = 0;    // scale of the start of CLS, anatomy tokens and sine-cosine positions
+  int patches() const { return (image_size / patch_size) * (image_size / patch_size); }
+};
+
+struct TextConfig {
+  int vocabulary = 0;  // word pieces
+  int width = 0;       // H
+  int depth = 0;
+  int heads = 0;
+  int mlp = 0;
+  int positions = 0;    // longest text, tokens
+  std::string pooling;  // "cls" or "mean" over the tokens that are not padding
+  bool frozen = false;  // train only the projection
+};
+
+struct LossConfig {
+  double anatomy = 0, presence = 0, global = 0, fine = 0, pair = 0;  // weights; 0 leaves a loss out
+  double l1 = 0, giou = 0;                                           // inside the anatomy loss
+};
+
+struct ModelConfig {
+  VisionConfig vision;
+  TextConfig text;
+  int embed_dim = 0;            // d, the space shared by images, regions and texts
+  double temperature = 0;       // start of both contrastive temperatures
+  double label_scale = 0;       // start of the image-label logit scale
+  double label_bias = 0;        // start of the image-label logit bias
+  LossConfig loss;
+};
+
+}  // namespace vesalius::model

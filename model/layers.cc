@@ -1,0 +1,67 @@
+#include "model/layers.h"
+
+namespace vesalius::model {
+
+Linear::Linear(Initialiser& init, std::int64_t in, std::int64_t out, bool bias) {
+  weight_ = register_parameter("weight", init.Linear({out, in}, in));
+  if (bias) bias_ = register_parameter("bias", init.Linear({out}, in));
+}
+
+at::Tensor Linear::Forward(const at::Tensor& x) const { return at::linear(x, weight_, bias_); }
+
+LayerNorm::LayerNorm(std::int64_t width, double eps) : eps_(eps) {
+  weight_ = register_parameter("weight", at::ones({width}));
+  bias_ = register_parameter("bias", at::zeros({width}));
+}
+
+at::Tensor LayerNorm::Forward(const at::Tensor& x) const {
+  return at::layer_norm(x, weight_.sizes(), weight_, bias_, eps_);
+}
+
+Attention::Attention(Initialiser& init, std::int64_t width, std::int64_t heads) : heads_(heads) {
+  qkv_ = register_module("qkv", std::make_shared<Linear>(init, width, 3 * width));
+  proj_ = register_module("proj", std::make_shared<Linear>(init, width, width));
+}
+
+at::Tensor Attention::Forward(const at::Tensor& x, const at::Tensor& mask) const {
+  const auto n = x.size(0), t = x.size(1), width = x.size(2);
+  const auto qkv = qkv_->Forward(x).view({n, t, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
+  const auto parts = qkv.unbind(0);
+  const std::optional<at::Tensor> attn_mask =
+      mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
+  const at::Tensor y = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], attn_mask);
+  return proj_->Forward(y.transpose(1, 2).reshape({n, t, width}));
+}
+
+Mlp::Mlp(Initialiser& init, std::int64_t width, std::int64_t hidden) {
+  fc1_ = register_module("fc1", std::make_shared<Linear>(init, width, hidden));
+  fc2_ = register_module("fc2", std::make_shared<Linear>(init, hidden, width));
+}
+
+at::Tensor Mlp::Forward(const at::Tensor& x) const {
+  return fc2_->Forward(at::gelu(fc1_->Forward(x)));
+}
+
+Block::Block(Initialiser& init, std::int64_t width, std::int64_t heads, std::int64_t hidden,
+             double eps, Order order)
+    : order_(order) {
+  norm1_ = register_module("norm1", std::make_shared<LayerNorm>(width, eps));
+  attn_ = register_module("attn", std::make_shared<Attention>(init, width, heads));
+  norm2_ = register_module("norm2", std::make_shared<LayerNorm>(width, eps));
+  mlp_ = register_module("mlp", std::make_shared<Mlp>(init, width, hidden));
+}
+
+at::Tensor Block::Forward(const at::Tensor& x, const at::Tensor& mask) const {
+  if (order_ == Order::kPreNorm) {
+    const at::Tensor y = x + attn_->Forward(norm1_->Forward(x), mask);
+    return y + mlp_->Forward(norm2_->Forward(y));
+  }
+  const at::Tensor y = norm1_->Forward(x + attn_->Forward(x, mask));
+  return norm2_->Forward(y + mlp_->Forward(y));
+}
+
+at::Tensor L2Normalise(const at::Tensor& x) {
+  return x / x.norm(2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
+}
+
+}  // namespace vesalius::model

@@ -1,0 +1,425 @@
+// Shards and manifest: everything that is written comes back, damage anywhere is found and named,
+// and nothing partial passes for a data set.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <thread>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/random.h"
+#include "data/dataset.h"
+#include "data/dataset_files.h"
+#include "data/manifest.h"
+#include "data/writer.h"
+#include "tests/util/temp_dir.h"
+
+namespace vesalius::data {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int kSize = 12, kFindings = 3, kLabels = 2;
+
+// A record whose every field differs from its default and from its neighbours'.
+Record MakeRecord(std::uint64_t index, bool deep = false, int channels = 1) {
+  Random random(5, Purpose::kPhantom, index);
+  Record record;
+  record.image_id = StrCat("image-", index, ".png");
+  record.study_id = StrCat("study-", index / 2);
+  record.patient_id = index % 3 == 0 ? "" : StrCat("patient ", index / 4);
+  record.split = static_cast<Split>(index % 3);
+  record.view = static_cast<View>(index % 4);
+  record.image.width = record.image.height = kSize;
+  record.image.channels = channels;
+  for (int i = 0; i < kSize * kSize * channels; ++i)
+    deep ? record.image.u16.push_back(static_cast<std::uint16_t>(random.Next32()))
+         : record.image.u8.push_back(static_cast<std::uint8_t>(random.Below(20)));
+  record.geometry = {1000 + static_cast<int>(index), 700, 0.012f, 0, 2};
+  record.report =
+      index == 4 ? "" : StrCat("Report ", index, ", with \"quotes\",\r\nlines and \xc3\xa9.");
+  record.report_hash = Hash64(NormalisedText(record.report));
+  for (int region = 0; region < kRegions; ++region) {
+    const auto value = static_cast<float>(random.Uniform());
+    record.boxes[region] = {value, 1 - value, value / 2, value / 3};
+    record.box_valid[region] = random.Bernoulli(0.5);
+    record.region_abnormal[region] = static_cast<std::int8_t>(random.Below(3)) - 1;
+    for (std::uint64_t s = random.Below(3); s > 0; --s)
+      record.sentences[region].push_back(
+          {StrCat("Sentence ", s, " of ", region, "."),
+           static_cast<std::int16_t>(static_cast<int>(random.Below(5)) - 2),
+           static_cast<std::int8_t>(s % 2)});
+  }
+  for (int i = 0; i < kRegions * kFindings; ++i)
+    record.region_labels.push_back(static_cast<std::int8_t>(random.Below(3)) - 1);
+  for (int i = 0; i < kLabels; ++i)
+    record.image_labels.push_back(static_cast<std::int8_t>(random.Below(3)) - 1);
+  return record;
+}
+
+Vocabulary MakeVocabulary() {
+  Vocabulary vocabulary;
+  vocabulary.findings = {
+      {"effusion", {"effusion", "pleural fluid"}}, {"nodule", {}}, {"mass", {"mass"}}};
+  vocabulary.image_labels = {"normal", "abnormal"};
+  vocabulary.can.assign(kRegions * kFindings, 1);
+  vocabulary.can[7] = 0;
+  vocabulary.parent[1] = 0;
+  vocabulary.positive_forms = {"{f} in the {r}."};
+  vocabulary.negative_forms = {"no {f} in the {r}.", "the {r} is free of {f}."};
+  vocabulary.normal_forms = {"the {r} is normal."};
+  vocabulary.wordpieces = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "##a"};
+  return vocabulary;
+}
+
+void ExpectEqual(const Record& a, const Record& b) {
+  EXPECT_EQ(a.image_id, b.image_id);
+  EXPECT_EQ(a.study_id, b.study_id);
+  EXPECT_EQ(a.patient_id, b.patient_id);
+  EXPECT_EQ(a.split, b.split);
+  EXPECT_EQ(a.view, b.view);
+  EXPECT_EQ(a.image.width, b.image.width);
+  EXPECT_EQ(a.image.height, b.image.height);
+  EXPECT_EQ(a.image.channels, b.image.channels);
+  EXPECT_EQ(a.image.u8, b.image.u8);
+  EXPECT_EQ(a.image.u16, b.image.u16);
+  EXPECT_EQ(a.geometry.original_width, b.geometry.original_width);
+  EXPECT_EQ(a.geometry.original_height, b.geometry.original_height);
+  EXPECT_EQ(a.geometry.scale, b.geometry.scale);
+  EXPECT_EQ(a.geometry.pad_left, b.geometry.pad_left);
+  EXPECT_EQ(a.geometry.pad_top, b.geometry.pad_top);
+  EXPECT_EQ(a.report, b.report);
+  EXPECT_EQ(a.report_hash, b.report_hash);
+  EXPECT_EQ(a.box_valid, b.box_valid);
+  EXPECT_EQ(a.region_labels, b.region_labels);
+  EXPECT_EQ(a.region_abnormal, b.region_abnormal);
+  EXPECT_EQ(a.image_labels, b.image_labels);
+  for (int region = 0; region < kRegions; ++region) {
+    EXPECT_EQ(a.boxes[region].cx, b.boxes[region].cx);
+    EXPECT_EQ(a.boxes[region].cy, b.boxes[region].cy);
+    EXPECT_EQ(a.boxes[region].w, b.boxes[region].w);
+    EXPECT_EQ(a.boxes[region].h, b.boxes[region].h);
+    ASSERT_EQ(a.sentences[region].size(), b.sentences[region].size());
+    for (std::size_t s = 0; s < a.sentences[region].size(); ++s) {
+      EXPECT_EQ(a.sentences[region][s].text, b.sentences[region][s].text);
+      EXPECT_EQ(a.sentences[region][s].finding, b.sentences[region][s].finding);
+      EXPECT_EQ(a.sentences[region][s].polarity, b.sentences[region][s].polarity);
+    }
+  }
+}
+
+// `records` records, every fifth of 16 bits, three a shard.
+void WriteSet(const std::string& folder, int records, int per_shard = 3) {
+  DatasetWriter writer({folder, "test", kSize, per_shard});
+  for (int i = 0; i < records; ++i) writer.Add(MakeRecord(i, i % 5 == 2));
+  writer.Finish(MakeVocabulary());
+}
+
+// Runs `action` and gives the error's code and message.
+template <typename Action>
+std::pair<ExitCode, std::string> Caught(const Action& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return {error.code(), error.what()};
+  }
+  return {ExitCode::kFinished, "no error"};
+}
+
+std::string Overwrite(const std::string& path, std::string bytes) {
+  OutputFile file(path);
+  file.Write(bytes);
+  file.Close();
+  return bytes;
+}
+
+TEST(Store, RoundTripKeepsEveryField) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set";
+  WriteSet(folder, 11);
+  int seen = 0;
+  for (const Split split : {Split::kTrain, Split::kValid, Split::kTest}) {
+    const auto dataset = OpenDataset(folder, split);
+    EXPECT_EQ(dataset->stored_size(), kSize);
+    EXPECT_EQ(dataset->path(), folder);
+    for (std::int64_t i = 0; i < dataset->size(); ++i, ++seen) {
+      const int index = static_cast<int>(i) * 3 + static_cast<int>(split);
+      SCOPED_TRACE(index);
+      ExpectEqual(dataset->Get(i), MakeRecord(index, index % 5 == 2));
+    }
+  }
+  EXPECT_EQ(seen, 11);
+  EXPECT_TRUE(VerifyDataset(folder).empty());
+  EXPECT_THAT(ListDir(folder),
+              testing::ElementsAre("manifest.pb", "shard-00000.h5", "shard-00001.h5",
+                                   "shard-00002.h5", "shard-00003.h5"));
+}
+
+TEST(Store, ColourAndEmptyVocabulary) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set";
+  Record record = MakeRecord(0, false, 3);
+  record.region_labels.clear();
+  record.image_labels.clear();
+  for (auto& sentences : record.sentences) sentences.clear();
+  {
+    DatasetWriter writer({folder, "test", kSize, 10});
+    writer.Add(record);
+    writer.Finish(Vocabulary());
+  }
+  const auto dataset = OpenDataset(folder, Split::kTrain);
+  ExpectEqual(dataset->Get(0), record);
+  EXPECT_TRUE(dataset->vocabulary().findings.empty());
+}
+
+TEST(Store, VocabularyComesBack) {
+  const TempDir dir;
+  WriteSet(dir.path() + "/set", 1);
+  const Vocabulary want = MakeVocabulary();
+  const auto dataset = OpenDataset(dir.path() + "/set", Split::kTrain);
+  const Vocabulary& got = dataset->vocabulary();
+  ASSERT_EQ(got.findings.size(), want.findings.size());
+  for (std::size_t i = 0; i < want.findings.size(); ++i) {
+    EXPECT_EQ(got.findings[i].name, want.findings[i].name);
+    EXPECT_EQ(got.findings[i].synonyms, want.findings[i].synonyms);
+  }
+  EXPECT_EQ(got.image_labels, want.image_labels);
+  EXPECT_EQ(got.can, want.can);
+  EXPECT_EQ(got.parent, want.parent);
+  EXPECT_EQ(got.positive_forms, want.positive_forms);
+  EXPECT_EQ(got.negative_forms, want.negative_forms);
+  EXPECT_EQ(got.normal_forms, want.normal_forms);
+  EXPECT_EQ(got.wordpieces, want.wordpieces);
+}
+
+TEST(Store, BytesFollowFromContentAndFingerprintIgnoresShards) {
+  const TempDir dir;
+  WriteSet(dir.path() + "/a", 7);
+  WriteSet(dir.path() + "/b", 7);
+  WriteSet(dir.path() + "/c", 7, 100);
+  WriteSet(dir.path() + "/d", 6);
+  EXPECT_EQ(ReadFile(dir.path() + "/a/manifest.pb"), ReadFile(dir.path() + "/b/manifest.pb"));
+  const auto fingerprint = [&](const char* name) {
+    return ReadManifest(ManifestPath(dir.path() + "/" + name)).fingerprint;
+  };
+  EXPECT_EQ(fingerprint("a"), fingerprint("c"));
+  EXPECT_NE(fingerprint("a"), fingerprint("d"));
+}
+
+TEST(Store, ThreadsReadConcurrently) {
+  const TempDir dir;
+  WriteSet(dir.path() + "/set", 24, 7);
+  const auto dataset = OpenDataset(dir.path() + "/set", Split::kTrain);
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 64; ++i) {
+        const std::int64_t index = (i + t) % dataset->size();
+        if (dataset->Get(index).image_id != StrCat("image-", index * 3, ".png")) ++wrong;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+// Whichever byte of a shard is flipped: opening fails, or the record concerned fails, or the byte
+// belongs to no record, and then all records are whole and the file checksum tells.
+TEST(Store, FlippedByteAnywhereInAShardIsFound) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set", path = folder + "/shard-00000.h5";
+  WriteSet(folder, 3);
+  const std::string good = ReadFile(path);
+  int at_open = 0, at_record = 0, outside = 0;
+  for (std::size_t at = 0; at < good.size(); at += 41) {
+    SCOPED_TRACE(at);
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 0x40);
+    Overwrite(path, bad);
+    int damaged = 0;
+    for (const Split split : {Split::kTrain, Split::kValid, Split::kTest}) {
+      std::unique_ptr<Dataset> dataset;
+      const auto opening = Caught([&] { dataset = OpenDataset(folder, split); });
+      if (!dataset) {
+        EXPECT_EQ(opening.first, ExitCode::kInvalidData) << opening.second;
+        EXPECT_THAT(opening.second, HasSubstr(path));
+        damaged = -1;
+        break;
+      }
+      const int index = static_cast<int>(split);
+      const auto reading =
+          Caught([&] { ExpectEqual(dataset->Get(0), MakeRecord(index, index == 2)); });
+      if (reading.first == ExitCode::kFinished) continue;
+      EXPECT_EQ(reading.first, ExitCode::kInvalidData) << reading.second;
+      EXPECT_THAT(reading.second, HasSubstr(StrCat(path, ", record ", index)));
+      ++damaged;
+    }
+    (damaged < 0 ? at_open : damaged > 0 ? at_record : outside) += 1;
+    const std::vector<Damage> damages = VerifyDataset(folder);
+    ASSERT_FALSE(damages.empty());
+    EXPECT_EQ(damages[0].file, path);
+    EXPECT_EQ(damages[0].record >= 0, damaged > 0);
+  }
+  EXPECT_GT(at_open, 0);
+  EXPECT_GT(at_record, 50);
+  EXPECT_GT(outside, 0);
+}
+
+TEST(Store, DamagedRecordLeavesTheOthersReadable) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set", path = folder + "/shard-00000.h5";
+  WriteSet(folder, 6, 6);
+  std::string bytes = ReadFile(path);
+  const std::size_t at = bytes.find("Report 3, with");
+  ASSERT_NE(at, std::string::npos);
+  bytes[at] = 'r';
+  Overwrite(path, bytes);
+  const auto dataset = OpenDataset(folder, Split::kTrain);  // records 0 and 3
+  ExpectEqual(dataset->Get(0), MakeRecord(0));
+  const auto [code, message] = Caught([&] { dataset->Get(1); });
+  EXPECT_EQ(code, ExitCode::kInvalidData);
+  EXPECT_THAT(message, HasSubstr(path + ", record 3"));
+  const std::vector<Damage> damages = VerifyDataset(folder);
+  ASSERT_EQ(damages.size(), 1u);
+  EXPECT_EQ(damages[0].record, 3);
+}
+
+TEST(Store, DamagedManifestIsRefused) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set", path = folder + "/manifest.pb";
+  WriteSet(folder, 2);
+  const std::string good = ReadFile(path);
+  for (std::size_t at = 0; at < good.size(); at += 7) {
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 1);
+    Overwrite(path, bad);
+    const auto [code, message] = Caught([&] { OpenDataset(folder, Split::kTrain); });
+    EXPECT_EQ(code, ExitCode::kInvalidData) << at;
+    EXPECT_THAT(message, HasSubstr(path));
+    EXPECT_THAT(message, HasSubstr("import it anew"));
+  }
+  Overwrite(path, good.substr(0, good.size() / 2));
+  EXPECT_EQ(Caught([&] { OpenDataset(folder, Split::kTrain); }).first, ExitCode::kInvalidData);
+  EXPECT_FALSE(VerifyDataset(folder).empty());
+}
+
+TEST(Store, NewerSchemaVersionIsNamed) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set", path = folder + "/manifest.pb";
+  WriteSet(folder, 2);
+  std::string bytes = ReadFile(path);
+  bytes[8] = 9;
+  bytes.resize(bytes.size() - 4);
+  const std::uint32_t crc = Crc32c(bytes.data(), bytes.size());
+  bytes.append(reinterpret_cast<const char*>(&crc), sizeof(crc));
+  Overwrite(path, bytes);
+  EXPECT_THAT(Caught([&] { OpenDataset(folder, Split::kTrain); }).second,
+              HasSubstr("schema version 9; this program reads version 1"));
+}
+
+TEST(Store, MissingOrShortShardIsNamedBeforeTraining) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set", path = folder + "/shard-00001.h5";
+  EXPECT_EQ(Caught([&] { OpenDataset(folder, Split::kTrain); }).first, ExitCode::kInputMissing);
+  WriteSet(folder, 6);
+  const std::string good = ReadFile(path);
+  Overwrite(path, good.substr(0, good.size() - 1));
+  auto [code, message] = Caught([&] { OpenDataset(folder, Split::kTrain); });
+  EXPECT_EQ(code, ExitCode::kInvalidData);
+  EXPECT_THAT(message, HasSubstr(path));
+  RemoveTree(path);
+  std::tie(code, message) = Caught([&] { OpenDataset(folder, Split::kTrain); });
+  EXPECT_EQ(code, ExitCode::kInputMissing);
+  EXPECT_THAT(message, HasSubstr(path));
+  Overwrite(path, ReadFile(folder + "/shard-00000.h5"));  // a shard of the set, at a wrong place
+  EXPECT_NE(Caught([&] { OpenDataset(folder, Split::kTrain); }).first, ExitCode::kBug);
+  EXPECT_FALSE(VerifyDataset(folder).empty());
+}
+
+// Every operation on the disk fails once, with a full disk: always the right code and path, and
+// never anything left that passes for a data set.
+TEST(Store, FullDiskAtAnyOperationLeavesNothing) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set";
+  bool failed = true;
+  int operation = 0;
+  for (; failed; ++operation) {
+    ASSERT_LT(operation, 100);
+    int calls = 0;
+    SetFileFault([&](FileOp op, const std::string& path) {
+      const bool ours = path.starts_with(folder) && op != FileOp::kRead;
+      return ours && calls++ == operation ? ENOSPC : 0;
+    });
+    const auto [code, message] = Caught([&] { WriteSet(folder, 7); });
+    SetFileFault(nullptr);
+    failed = code != ExitCode::kFinished;
+    if (!failed) break;
+    EXPECT_EQ(code, ExitCode::kCannotCreate) << message;
+    EXPECT_THAT(message, HasSubstr(folder));
+    EXPECT_THAT(message, HasSubstr("free some space"));
+    EXPECT_FALSE(Exists(folder)) << operation << " " << message;
+  }
+  EXPECT_GT(operation, 15);
+  EXPECT_TRUE(VerifyDataset(folder).empty());
+}
+
+TEST(Store, ReallyFullDevice) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set";
+  MakeDirs(folder);
+  const std::string shard = StrCat(folder, "/shard-00000.h5.tmp-", ::getpid());
+  ASSERT_EQ(::symlink("/dev/full", shard.c_str()), 0);
+  const auto [code, message] = Caught([&] { WriteSet(folder, 2); });
+  EXPECT_EQ(code, ExitCode::kCannotCreate);
+  EXPECT_THAT(message, HasSubstr(shard + ": No space left on device; free some space"));
+  EXPECT_TRUE(ListDir(folder).empty());
+}
+
+TEST(Store, FolderThatCannotBeMade) {
+  const auto [code, message] = Caught([&] { WriteSet("/proc/vesalius/set", 1); });
+  EXPECT_EQ(code, ExitCode::kCannotCreate);
+  EXPECT_THAT(message, HasSubstr("/proc/vesalius"));
+}
+
+TEST(Store, UnfinishedOrEmptyLeavesNothing) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set";
+  {
+    DatasetWriter writer({folder, "test", kSize, 2});
+    for (int i = 0; i < 5; ++i) writer.Add(MakeRecord(i));
+  }
+  EXPECT_FALSE(Exists(folder));
+  EXPECT_EQ(Caught([&] {
+              DatasetWriter({folder, "test", kSize, 2}).Finish(Vocabulary());
+            }).first,
+            ExitCode::kInvalidData);
+  EXPECT_FALSE(Exists(folder));
+}
+
+TEST(Store, SecondWriterIsRefusedAndLeftoversGo) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set";
+  MakeDirs(folder);
+  Overwrite(folder + "/shard-00007.h5.tmp-1", "left by a killed import");
+  WriteSet(folder, 2);
+  EXPECT_FALSE(Exists(folder + "/shard-00007.h5.tmp-1"));
+  const auto [code, message] = Caught([&] { WriteSet(folder, 2); });
+  EXPECT_EQ(code, ExitCode::kCannotCreate);
+  EXPECT_THAT(message, HasSubstr("already holds a data set"));
+  EXPECT_TRUE(VerifyDataset(folder).empty());
+}
+
+TEST(Record, NamesAndSplits) {
+  EXPECT_EQ(RegionId("Right Lung"), 0);
+  EXPECT_EQ(RegionId("abdomen"), 28);
+  EXPECT_EQ(RegionId("left knee"), -1);
+  EXPECT_EQ(ParseSplit(" Validate"), Split::kValid);
+  EXPECT_EQ(Caught([] { ParseSplit("tset"); }).first, ExitCode::kInvalidData);
+  EXPECT_EQ(NormalisedText("  No\tACUTE \r\n disease. "), "no acute disease.");
+}
+
+}  // namespace
+}  // namespace vesalius::data

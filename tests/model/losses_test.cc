@@ -1,0 +1,95 @@
+// The losses against hand-computed values and definitions (model.md 3.15).
+#include "model/losses.h"
+
+#include <gtest/gtest.h>
+
+#include "data/record.h"
+#include "dist/bootstrap.h"
+#include "model/layers.h"
+#include "ops/box.h"
+#include "ops/contrastive.h"
+
+namespace vesalius::model {
+namespace {
+
+at::Tensor Box(double x0, double y0, double x1, double y1) {
+  return at::tensor({x0, y0, x1, y1}, at::kDouble).unsqueeze(0);
+}
+
+double Giou(const at::Tensor& a, const at::Tensor& b) { return ops::IouGiou(a, b).second.item<double>(); }
+
+TEST(Boxes, GiouOfKnownPairs) {
+  EXPECT_NEAR(Giou(Box(0, 0, 1, 1), Box(0, 0, 1, 1)), 1, 1e-6);
+  EXPECT_NEAR(Giou(Box(0, 0, 1, 1), Box(1, 1, 2, 2)), -0.5, 1e-6);  // U = 2, C = 4
+  EXPECT_LT(Giou(Box(0, 0, 0.01, 0.01), Box(10, 10, 10.01, 10.01)), -0.99);
+}
+
+TEST(MultiPositive, IdentityIsInfoNceAndDuplicatesCostLn2) {
+  const at::Tensor logits = at::randn({5, 5}, at::kDouble);
+  const auto [sum, count] = ops::MultiPositiveCrossEntropy(logits, at::eye(5, at::kChar), 1);
+  const at::Tensor reference = at::cross_entropy_loss(logits, at::arange(5)) * 5;
+  EXPECT_NEAR(sum.item<double>(), reference.item<double>(), 1e-12);
+  EXPECT_EQ(count.item<double>(), 5);
+  // Two equal texts: the best that a row can do is to split its probability between them.
+  at::Tensor truth = at::zeros({1, 3}, at::kChar);
+  truth[0][0].fill_(1);
+  truth[0][1].fill_(1);
+  const at::Tensor best = at::tensor({50.0, 50.0, -50.0}, at::kDouble).unsqueeze(0);
+  EXPECT_NEAR(ops::MultiPositiveCrossEntropy(best, truth, 1).first.item<double>(), std::log(2.0), 1e-9);
+}
+
+TEST(MultiPositive, FullyIgnoredLineAddsNothing) {
+  const at::Tensor logits = at::randn({2, 4}, at::kDouble).requires_grad_(true);
+  at::Tensor truth = at::zeros({2, 4}, at::kChar);
+  truth[0].fill_(-1);
+  truth[1][2].fill_(1);
+  const auto [sum, count] = ops::MultiPositiveCrossEntropy(logits, truth, 1);
+  sum.backward();
+  EXPECT_EQ(count.item<double>(), 1);
+  EXPECT_EQ(logits.grad()[0].abs().max().item<double>(), 0);
+  EXPECT_GT(logits.grad()[1].abs().max().item<double>(), 0);
+  EXPECT_TRUE(std::isfinite(sum.item<double>()));
+}
+
+TEST(ImageLabels, ZeroLogitsCostLn2AndUnknownIsLeftOut) {
+  const at::Tensor labels = at::tensor({1, 0, -1, -1}, at::kInt).to(at::kChar).view({2, 2});
+  const at::Tensor loss = ImageLabelLoss(at::zeros({2, 2}, at::kDouble), labels, 2);
+  EXPECT_NEAR(loss.item<double>(), std::log(2.0), 1e-12);
+}
+
+// Regions 0 (right lung) and 1 (its upper zone) are parent and child; 24 is the heart.
+FineInputs Rows() {
+  FineInputs rows;
+  rows.family = at::zeros({29, 29}, at::kBool);
+  rows.family[0][1].fill_(true);
+  rows.family[1][0].fill_(true);
+  rows.anatomy = at::tensor({0, 1, 24}, at::kInt).to(at::kChar);
+  rows.abnormal = at::tensor({1, 0, -1}, at::kInt).to(at::kChar);
+  rows.labels = at::tensor({1, 0, /**/ 0, -1, /**/ -1, -1}, at::kInt).to(at::kChar).view({3, 2});
+  rows.own_text = at::tensor({100, 101, 102}, at::kLong);
+  rows.own_truth = at::tensor({1, 0, 1}, at::kInt).to(at::kChar);
+  return rows;
+}
+
+TEST(Truth, EntailedContradictedIgnored) {
+  // columns: hash, region, finding, polarity
+  const at::Tensor signatures = at::tensor({100, 0, 0, 1,    // own text of row 0
+                                            103, 0, 0, 0,    // "no finding 0 in region 0"
+                                            104, 0, -1, 0,   // "region 0 is normal"
+                                            105, 1, 0, 0,    // "no finding 0 in region 1"
+                                            101, 1, 0, 1,    // own text of row 1, said to be false
+                                            106, 0, -2, 0,   // free text about region 0
+                                            107, 24, 1, 1},  // finding 1 in the heart
+                                           at::kLong).view({7, 4});
+  const at::Tensor truth = TruthMatrix(Rows(), signatures);
+  const std::vector<std::vector<int>> expected = {
+      {1, 0, 0, 0, -1, -1, 0},   // region 0: row says finding 0 present; child texts that agree: ignored
+      {0, -1, -1, 1, 0, -1, 0},  // region 1: finding 0 absent; parent texts: contradicted 0, else ignored
+      {0, 0, 0, 0, 0, 0, -1}};   // heart without labels: only its own region's texts are undecided
+  for (int r = 0; r < 3; ++r)
+    for (int c = 0; c < 7; ++c)
+      EXPECT_EQ(truth[r][c].item<int>(), expected[r][c]) << "row " << r << ", text " << c;
+}
+
+}  // namespace
+}  // namespace vesalius::model

@@ -1,0 +1,121 @@
+// A run that was stopped and goes on is the run that was never stopped: bit for bit at the same
+// world size, sample for sample at another. And what must not matter does not: how many ranks, in
+// how many slices, buckets or loader threads.
+#include <gmock/gmock.h>
+
+#include "tests/trainer/training.h"
+
+namespace vesalius::trainer {
+namespace {
+
+using testing::ElementsAreArray;
+using testing::HasSubstr;
+
+constexpr int kSteps = 30;
+
+const Training& Data() {
+  static const Training training;
+  return training;
+}
+
+// Starts `run` and sends `signal` to `rank` once `step` steps are in the metrics: it must commit
+// and leave with 75.
+void StopAt(const std::string& run, const Launch& launch, int step, int rank, int signal) {
+  const std::string folder = Data().run(run);
+  Background job(Data().Line(run, launch, Steps(kSteps)), folder + ".log");
+  ASSERT_TRUE(WaitUntil(
+      [&] { return !job.Running() || static_cast<int>(Metrics(folder).size()) >= step; }));
+  ::kill(PidOfRank(folder, rank), signal);
+  const Outcome outcome = job.Wait();
+  ASSERT_EQ(outcome.status, 75) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("stopped on request"));
+  const Json found = Inspect(folder);
+  EXPECT_EQ(found["step"], Metrics(folder).back()["step"]) << "not saved where it stopped";
+  EXPECT_EQ(found["samples"], Metrics(folder).back()["samples"]);
+}
+
+void ExpectSameRun(const std::string& run, const std::string& expected) {
+  const std::vector<std::string> lines = TimelessMetrics(Data().run(expected));
+  ASSERT_FALSE(lines.empty());
+  EXPECT_THAT(TimelessMetrics(Data().run(run)), ElementsAreArray(lines));
+  EXPECT_EQ(ParametersDigest(Data().run(run)), ParametersDigest(Data().run(expected)));
+}
+
+void ExpectResumeChangesNothing(const std::string& name, const Launch& launch, int signal) {
+  const std::string whole = name + "-whole", parts = name + "-parts";
+  Outcome outcome = Data().Run(whole, launch, Steps(kSteps));
+  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  const int last_rank = std::max(launch.mpi, 1) - 1;  // not the one that decides
+  StopAt(parts, launch, 2, last_rank, signal);        // within the first stage
+  StopAt(parts, launch, 12, 0, SIGTERM);              // past the change to the second
+  outcome = Data().Run(parts, launch, Steps(kSteps));
+  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("resumed from"));
+  ASSERT_EQ(Metrics(Data().run(whole)).size(), std::size_t{kSteps});
+  EXPECT_EQ(Metrics(Data().run(whole)).front()["stage"], 1);
+  EXPECT_EQ(Metrics(Data().run(whole)).back()["stage"], 3) << "no change of stage was crossed";
+  ExpectSameRun(parts, whole);
+}
+
+TEST(ResumeTest, AloneIsBitIdentical) { ExpectResumeChangesNothing("alone", kAlone, SIGUSR1); }
+
+TEST(ResumeTest, OfLocalRanksIsBitIdentical) {
+  ExpectResumeChangesNothing("local", kTwoLocal, SIGUSR2);
+}
+
+TEST(ResumeTest, UnderMpiIsBitIdentical) { ExpectResumeChangesNothing("mpi", kTwoMpi, SIGTERM); }
+
+TEST(ResumeTest, AtAnotherWorldSizeIsSampleExact) {
+  Outcome outcome = Data().Run("two", kTwoLocal, Steps(kSteps));
+  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  StopAt("two-then-three", kTwoLocal, 5, 0, SIGTERM);
+  const std::size_t stopped = Metrics(Data().run("two-then-three")).size();
+  ASSERT_LT(stopped, std::size_t{kSteps});
+  outcome = Data().Run("two-then-three", kThreeLocal, Steps(kSteps));
+  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  ExpectNearMetrics(Data().run("two-then-three"), Data().run("two"), 1e-4);
+}
+
+TEST(SameRunTest, WhateverTheRanks) {
+  ASSERT_EQ(Data().Run("ranks-1", kAlone, Steps(5)).status, 0);
+  ASSERT_EQ(Data().Run("ranks-3", kThreeLocal, Steps(5)).status, 0);
+  ASSERT_EQ(Data().Run("ranks-2", kTwoMpi, Steps(5)).status, 0);
+  EXPECT_EQ(Metrics(Data().run("ranks-1")).back()["samples"], 40);
+  ExpectNearMetrics(Data().run("ranks-3"), Data().run("ranks-1"), 1e-5);
+  ExpectNearMetrics(Data().run("ranks-2"), Data().run("ranks-1"), 1e-5);
+}
+
+TEST(SameRunTest, WhateverTheSlices) {
+  ASSERT_EQ(Data().Run("slices-1", kTwoLocal, Steps(5)).status, 0);
+  for (const int slices : {2, 3}) {
+    const std::string name = StrCat("slices-", slices);
+    const Outcome outcome =
+        Data().Run(name, kTwoLocal, StrCat(Steps(5), "--set trainer.accumulate=", slices));
+    ASSERT_EQ(outcome.status, 0) << outcome.output;
+    ExpectNearMetrics(Data().run(name), Data().run("slices-1"), 1e-5);
+  }
+}
+
+TEST(SameRunTest, WhateverBucketsAndLoaderThreads) {
+  ASSERT_EQ(Data().Run("plain", kTwoLocal, Steps(8)).status, 0);
+  const std::map<std::string, std::string> settings = {
+      {"small-buckets", "--set dist.bucket_bytes=4096"},
+      {"large-buckets", "--set dist.bucket_bytes=1073741824"},
+      {"no-workers", "--set data.workers=0"},
+      {"three-workers", "--set data.workers=3"}};
+  for (const auto& [name, setting] : settings) {
+    const Outcome outcome = Data().Run(name, kTwoLocal, Steps(8) + setting);
+    ASSERT_EQ(outcome.status, 0) << outcome.output;
+    ExpectSameRun(name, "plain");
+  }
+}
+
+TEST(SameRunTest, ButNotWhateverTheSeed) {
+  ASSERT_EQ(Data().Run("seed-1", kAlone, Steps(2)).status, 0);
+  ASSERT_EQ(Data().Run("seed-2", kAlone, Steps(2) + "--set seed=2").status, 0);
+  EXPECT_NE(TimelessMetrics(Data().run("seed-1")), TimelessMetrics(Data().run("seed-2")));
+  EXPECT_NE(ParametersDigest(Data().run("seed-1")), ParametersDigest(Data().run("seed-2")));
+}
+
+}  // namespace
+}  // namespace vesalius::trainer

@@ -1,0 +1,341 @@
+#include "trainer/config.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "trainer/config.pb.h"
+#include "trainer/presets.h"
+
+namespace vesalius::trainer {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::TextFormat;
+
+// Keys that may change when a run goes on; the manual lists them too.
+const std::set<std::string> kMayChange = {
+    "trainer.steps",      "trainer.threads", "trainer.checkpoint_every", "trainer.keep",
+    "trainer.eval_every", "data.workers",    "dist.bucket_bytes",        "dist.deadline"};
+
+class Collector : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int line, int column, const std::string& message) override {
+    if (text_.empty()) text_ = StrCat("line ", line + 1, ", column ", column + 1, ": ", message);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+void ListKeys(const google::protobuf::Descriptor& type, const std::string& prefix,
+              std::vector<std::string>* keys) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    const std::string name = prefix + field.name();
+    if (field.message_type() != nullptr) ListKeys(*field.message_type(), name + ".", keys);
+    else keys->push_back(name);
+  }
+}
+
+std::vector<std::string> AllKeys() {
+  std::vector<std::string> keys;
+  ListKeys(*ConfigProto::descriptor(), "", &keys);
+  return keys;
+}
+
+// The message and field that a dotted key names.
+std::pair<Message*, const FieldDescriptor*> Find(ConfigProto* config, const std::string& key) {
+  Message* message = config;
+  const std::vector<std::string> path = Split(key, '.');
+  for (size_t i = 0; i < path.size(); ++i) {
+    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(path[i]);
+    const bool last = i + 1 == path.size();
+    if (field == nullptr || last == (field->message_type() != nullptr))
+      Fail(ExitCode::kConfig, "unknown configuration key '", key, "'", DidYouMean(key, AllKeys()),
+           "; `vesalius pretrain --preset demo --check` prints all keys");
+    if (last) return {message, field};
+    message = message->GetReflection()->MutableMessage(message, field);
+  }
+  Fail(ExitCode::kConfig, "empty configuration key");
+}
+
+void Set(ConfigProto* config, const std::string& setting) {
+  const size_t equals = setting.find('=');
+  Require(equals != std::string::npos && equals > 0, ExitCode::kConfig, "--set ", setting,
+          ": expected key=value, e.g. --set trainer.lr=1e-4");
+  const std::string key(Trim(setting.substr(0, equals)));
+  std::string value(Trim(setting.substr(equals + 1)));
+  const auto [message, field] = Find(config, key);
+  if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING && (value.empty() || value[0] != '"'))
+    value = StrCat('"', Replace(Replace(value, "\\", "\\\\"), "\"", "\\\""), '"');
+  message->GetReflection()->ClearField(message, field);
+  Collector errors;
+  TextFormat::Parser parser;
+  parser.RecordErrorsTo(&errors);
+  if (!parser.ParseFieldValueFromString(value, field, message))
+    Fail(ExitCode::kConfig, "--set ", key, "=", setting.substr(equals + 1), ": not a ",
+         field->cpp_type_name(), " value");
+}
+
+// Every field present, defaults filled in: what "resolved" means.
+void FillDefaults(Message* message) {
+  const auto& reflection = *message->GetReflection();
+  const auto& type = *message->GetDescriptor();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor* field = type.field(i);
+    if (field->message_type() != nullptr) {
+      FillDefaults(reflection.MutableMessage(message, field));
+      continue;
+    }
+    if (reflection.HasField(*message, field)) continue;
+    switch (field->cpp_type()) {
+      case FieldDescriptor::CPPTYPE_INT32:
+        reflection.SetInt32(message, field, field->default_value_int32());
+        break;
+      case FieldDescriptor::CPPTYPE_INT64:
+        reflection.SetInt64(message, field, field->default_value_int64());
+        break;
+      case FieldDescriptor::CPPTYPE_UINT64:
+        reflection.SetUInt64(message, field, field->default_value_uint64());
+        break;
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        reflection.SetDouble(message, field, field->default_value_double());
+        break;
+      case FieldDescriptor::CPPTYPE_BOOL:
+        reflection.SetBool(message, field, field->default_value_bool());
+        break;
+      default:
+        reflection.SetString(message, field, field->default_value_string());
+    }
+  }
+}
+
+ConfigProto ParseText(const std::string& text, const std::string& origin) {
+  ConfigProto config;
+  Collector errors;
+  TextFormat::Parser parser;
+  parser.RecordErrorsTo(&errors);
+  if (!parser.ParseFromString(text, &config)) {
+    // protobuf: Message type "..." has no field named "lrr".
+    std::string hint;
+    const std::string mark = "has no field named \"";
+    if (const size_t at = errors.text().find(mark); at != std::string::npos) {
+      const std::string word = Split(errors.text().substr(at + mark.size()), '"')[0];
+      std::vector<std::string> names;
+      for (const std::string& key : AllKeys())
+        for (const std::string& part : Split(key, '.')) names.push_back(part);
+      hint = DidYouMean(word, names);
+    }
+    Fail(ExitCode::kConfig, origin, ": ", errors.text(), hint);
+  }
+  return config;
+}
+
+// One named range check a line; `key` is what people would type.
+class Checker {
+ public:
+  template <typename T>
+  void Range(const char* key, T value, T low, T high) const {
+    Require(value >= low && value <= high, ExitCode::kConfig, key, " = ", value,
+            " is out of range [", low, ", ", high, "]");
+  }
+  void Number(const char* key, double value, double low, double high) const {
+    Require(std::isfinite(value), ExitCode::kConfig, key, " must be a finite number");
+    Range(key, value, low, high);
+  }
+  void OneOf(const char* key, const std::string& value, std::vector<std::string> choices) const {
+    for (const std::string& choice : choices)
+      if (choice == value) return;
+    Fail(ExitCode::kConfig, key, " = '", value, "' must be one of ", Join(choices, ", "),
+         DidYouMean(value, choices));
+  }
+  void Multiple(const char* key, std::int64_t value, const char* of, std::int64_t divisor) const {
+    Require(value % divisor == 0, ExitCode::kConfig, key, " = ", value, " must be a multiple of ", of,
+            " = ", divisor);
+  }
+};
+
+TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
+  constexpr std::int64_t kMany = std::int64_t{1} << 40;
+  check.Range<std::int64_t>("trainer.steps", in.steps(), 1, kMany);
+  check.Range<std::int64_t>("trainer.global_batch", in.global_batch(), 1, 1 << 24);
+  check.Range<std::int64_t>("trainer.accumulate", in.accumulate(), 1, 1 << 16);
+  check.Range("trainer.threads", in.threads(), 0, 1024);
+  check.Range<std::int64_t>("trainer.checkpoint_every", in.checkpoint_every(), 0, kMany);
+  check.Range("trainer.keep", in.keep(), 2, 1 << 20);
+  check.Range<std::int64_t>("trainer.eval_every", in.eval_every(), 0, kMany);
+  check.Number("trainer.lr", in.lr(), 1e-12, 1e3);
+  check.Number("trainer.weight_decay", in.weight_decay(), 0, 1e3);
+  check.Number("trainer.warmup", in.warmup(), 0, 0.999);
+  check.Number("trainer.min_lr", in.min_lr(), 0, 1);
+  check.Number("trainer.clip", in.clip(), 0, 1e6);
+  check.Number("trainer.beta1", in.beta1(), 0, 0.9999999);
+  check.Number("trainer.beta2", in.beta2(), 0, 0.9999999);
+  check.Number("trainer.eps", in.eps(), 1e-20, 1);
+  check.Number("trainer.stage1", in.stage1(), 0, 1);
+  check.Number("trainer.stage2", in.stage2(), 0, 1);
+  check.Number("trainer.stage1 + trainer.stage2", in.stage1() + in.stage2(), 0, 1);
+  check.OneOf("trainer.precision", in.precision(), {"float32", "float64"});
+  return {in.steps(),      in.global_batch(), in.accumulate(), in.threads(),
+          in.checkpoint_every(), in.keep(),   in.eval_every(), in.deterministic(),
+          in.lr(),         in.weight_decay(), in.warmup(),     in.min_lr(),
+          in.clip(),       in.beta1(),        in.beta2(),      in.eps(),
+          in.stage1(),     in.stage2(),       in.precision() == "float64"};
+}
+
+model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const Checker& check) {
+  check.Range("model.image_size", in.image_size(), 8, 4096);
+  check.Range("model.patch_size", in.patch_size(), 1, 256);
+  check.Multiple("model.image_size", in.image_size(), "model.patch_size", in.patch_size());
+  Require(in.channels() == 1 || in.channels() == 3, ExitCode::kConfig,
+          "model.channels = ", in.channels(), " must be 1 or 3");
+  check.Range("model.width", in.width(), 4, 65536);
+  check.Range("model.depth", in.depth(), 1, 256);
+  check.Range("model.heads", in.heads(), 1, 1024);
+  check.Multiple("model.width", in.width(), "model.heads", in.heads());
+  check.Range("model.mlp", in.mlp(), 1, 1 << 20);
+  check.Range("model.embed_dim", in.embed_dim(), 1, 65536);
+  check.OneOf("model.positions", in.positions(), {"sincos", "normal"});
+  if (in.positions() == "sincos") check.Multiple("model.width", in.width(), "4 (sincos)", 4);
+  check.Number("model.token_std", in.token_std(), 0, 100);
+  check.Number("model.temperature", in.temperature(), 0.01, 0.5);
+  check.Number("model.label_scale", in.label_scale(), 1e-3, 1e3);
+  check.Number("model.label_bias", in.label_bias(), -100, 100);
+  const TextProto& text = in.text();
+  check.Range("model.text.width", text.width(), 1, 65536);
+  check.Range("model.text.depth", text.depth(), 1, 256);
+  check.Range("model.text.heads", text.heads(), 1, 1024);
+  check.Multiple("model.text.width", text.width(), "model.text.heads", text.heads());
+  check.Range("model.text.mlp", text.mlp(), 1, 1 << 20);
+  check.Range("model.text.positions", text.positions(), 2, 65536);
+  check.OneOf("model.text.pooling", text.pooling(), {"cls", "mean"});
+  for (const auto& [key, value] : {std::pair<const char*, double>{"loss.anatomy", loss.anatomy()},
+                                   {"loss.presence", loss.presence()},
+                                   {"loss.global", loss.global()},
+                                   {"loss.fine", loss.fine()},
+                                   {"loss.pair", loss.pair()},
+                                   {"loss.l1", loss.l1()},
+                                   {"loss.giou", loss.giou()}})
+    check.Number(key, value, 0, 1e6);
+
+  model::ModelConfig out;
+  out.vision = {in.image_size(), in.patch_size(), in.channels(),  in.width(),    in.depth(),
+                in.heads(),      in.mlp(),        in.positions(), in.token_std()};
+  out.text = {0,          text.width(),     text.depth(),   text.heads(),
+              text.mlp(), text.positions(), text.pooling(), text.frozen()};
+  out.embed_dim = in.embed_dim();
+  out.temperature = in.temperature();
+  out.label_scale = in.label_scale();
+  out.label_bias = in.label_bias();
+  out.loss = {loss.anatomy(), loss.presence(), loss.global(), loss.fine(),
+              loss.pair(),    loss.l1(),       loss.giou()};
+  return out;
+}
+
+DataConfig ReadData(const DataProto& in, int positions, double pair, const Checker& check) {
+  check.Range("data.workers", in.workers(), 0, 1024);
+  if (!in.vocab().empty())
+    Require(Exists(in.vocab()), ExitCode::kInputMissing, "data.vocab: no file ", in.vocab());
+  check.Range("data.rows", in.rows(), 1, 29);
+  check.Number("data.perturb", in.perturb(), 0, 1);
+  check.Range("data.text_length", in.text_length(), 2, positions);
+  check.Range("data.report_length", in.report_length(), 0, positions);
+  Require(pair == 0 || in.report_length() >= 2, ExitCode::kConfig,
+          "loss.pair needs reports: data.report_length must be at least 2");
+  check.Number("data.mean", in.mean(), 0, 1);
+  check.Number("data.std", in.std(), 1e-6, 10);
+  check.Number("data.min_crop", in.min_crop(), 0.1, 1);
+  check.Number("data.max_shift", in.max_shift(), 0, 0.5);
+  check.Number("data.max_rotate", in.max_rotate(), 0, 45);
+  check.Number("data.brightness", in.brightness(), 0, 1);
+  check.Number("data.contrast", in.contrast(), 0, 1);
+  return {in.workers(),    in.vocab(),         in.rows(),      in.perturb(),  in.text_length(),
+          in.report_length(), in.mean(),       in.std(),       in.augment(),  in.min_crop(),
+          in.max_shift(),  in.max_rotate(),    in.brightness(), in.contrast()};
+}
+
+Config FromProto(ConfigProto proto) {
+  FillDefaults(&proto);
+  const Checker check;
+  Config config;
+  config.seed = proto.seed();
+  config.trainer = ReadTrainer(proto.trainer(), check);
+  config.model = ReadModel(proto.model(), proto.loss(), check);
+  config.data = ReadData(proto.data(), proto.model().text().positions(), proto.loss().pair(), check);
+  check.Range<std::int64_t>("dist.bucket_bytes", proto.dist().bucket_bytes(), 64, 1ll << 32);
+  check.Number("dist.deadline", proto.dist().deadline(), 0.1, 1e6);
+  config.dist = {proto.dist().bucket_bytes(), proto.dist().deadline()};
+  TextFormat::PrintToString(proto, &config.text);
+  return config;
+}
+
+void Compare(const Message& before, const Message& after, const std::string& prefix,
+             std::vector<std::string>* changes) {
+  const auto& type = *before.GetDescriptor();
+  const auto& reflection = *before.GetReflection();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor* field = type.field(i);
+    const std::string key = prefix + field->name();
+    if (field->message_type() != nullptr) {
+      Compare(reflection.GetMessage(before, field), reflection.GetMessage(after, field), key + ".",
+              changes);
+      continue;
+    }
+    std::string was, is;
+    TextFormat::PrintFieldValueToString(before, field, -1, &was);
+    TextFormat::PrintFieldValueToString(after, field, -1, &is);
+    if (was != is && kMayChange.count(key) == 0)
+      changes->push_back(StrCat(key, " (", was, " -> ", is, ")"));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> PresetNames() {
+  std::vector<std::string> names;
+  for (const Preset& preset : kPresets) names.push_back(preset.name);
+  return names;
+}
+
+Config LoadConfig(const std::string& preset, const std::string& file,
+                  const std::vector<std::string>& settings) {
+  Require(preset.empty() != file.empty(), ExitCode::kUsage,
+          "give exactly one of --preset NAME (", Join(PresetNames(), ", "), ") and --config FILE");
+  ConfigProto proto;
+  if (!file.empty()) {
+    proto = ParseText(ReadFile(file), file);
+  } else {
+    const Preset* found = nullptr;
+    for (const Preset& candidate : kPresets)
+      if (preset == candidate.name) found = &candidate;
+    Require(found != nullptr, ExitCode::kConfig, "no preset '", preset, "'",
+            DidYouMean(preset, PresetNames()), "; there are ", Join(PresetNames(), ", "));
+    proto = ParseText(found->text, StrCat("preset ", preset));
+  }
+  for (const std::string& setting : settings) Set(&proto, setting);
+  return FromProto(std::move(proto));
+}
+
+Config ParseConfig(const std::string& text) {
+  return FromProto(ParseText(text, "the checkpoint's configuration"));
+}
+
+std::vector<std::string> ForbiddenChanges(const std::string& before, const std::string& after) {
+  ConfigProto was = ParseText(before, "the earlier configuration");
+  ConfigProto is = ParseText(after, "the new configuration");
+  FillDefaults(&was);
+  FillDefaults(&is);
+  std::vector<std::string> changes;
+  Compare(was, is, "", &changes);
+  return changes;
+}
+
+}  // namespace vesalius::trainer

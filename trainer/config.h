@@ -1,0 +1,63 @@
+// The configuration of a run as plain structs. trainer/config.proto documents the keys and holds the
+// defaults; this file only carries the values. All validation happens in LoadConfig, before anything
+// starts.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+
+namespace vesalius::trainer {
+
+struct TrainerConfig {
+  std::int64_t steps, global_batch, accumulate;
+  int threads;
+  std::int64_t checkpoint_every;
+  int keep;
+  std::int64_t eval_every;
+  bool deterministic;
+  double lr, weight_decay, warmup, min_lr, clip, beta1, beta2, eps, stage1, stage2;
+  bool float64;
+};
+
+struct DataConfig {
+  int workers;
+  std::string vocab;
+  int rows;
+  double perturb;
+  int text_length, report_length;
+  double mean, std;
+  bool augment;
+  double min_crop, max_shift, max_rotate, brightness, contrast;
+};
+
+struct DistConfig {
+  std::int64_t bucket_bytes;
+  double deadline;
+};
+
+struct Config {
+  std::uint64_t seed;
+  TrainerConfig trainer;
+  model::ModelConfig model;  // text.vocabulary is filled once the vocabulary is known
+  DataConfig data;
+  DistConfig dist;
+  std::string text;  // all keys resolved, Protobuf text
+};
+
+// From a preset's name or a file (exactly one), then `key=value` settings. Unknown names, keys, malformed
+// values and values out of range: Error(kConfig) that names the key, the range and the nearest name.
+Config LoadConfig(const std::string& preset, const std::string& file,
+                  const std::vector<std::string>& settings);
+
+// A resolved configuration as a checkpoint keeps it.
+Config ParseConfig(const std::string& text);
+
+// Keys whose values differ between two resolved texts and may not change when a run goes on, as
+// "trainer.lr (0.001 -> 0.002)".
+std::vector<std::string> ForbiddenChanges(const std::string& before, const std::string& after);
+
+std::vector<std::string> PresetNames();
+
+}  // namespace vesalius::trainer

@@ -1,0 +1,184 @@
+#include "trainer/model_setup.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace vesalius::trainer {
+namespace {
+
+using checkpoints::Role;
+using checkpoints::TensorView;
+
+const char* DTypeName(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return "F32";
+    case at::kDouble:
+      return "F64";
+    default:
+      Fail(ExitCode::kBug, "no checkpoint name for dtype ", c10::toString(type));
+  }
+}
+
+TensorView ViewOf(const std::string& name, Role role, const at::Tensor& tensor) {
+  TensorView view;
+  view.meta = {name, DTypeName(tensor.scalar_type()), tensor.sizes().vec(), role};
+  view.offset.assign(tensor.dim(), 0);
+  view.extent = view.meta.shape;
+  view.data = tensor.data_ptr();
+  view.bytes = tensor.nbytes();
+  return view;
+}
+
+// Calls visit(name, role, tensor) for everything that a checkpoint holds, in a fixed order.
+template <typename Visit>
+void ForEachTensor(const std::vector<model::ParameterInfo>& parameters, AdamW* optimiser,
+                   Visit visit) {
+  for (const auto& parameter : parameters)
+    visit(parameter.name, Role::kParameter, parameter.tensor.detach());
+  if (optimiser == nullptr) return;
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    AdamW::State& state = optimiser->states()[i];
+    visit(parameters[i].name, Role::kMoment1, state.moment1);
+    visit(parameters[i].name, Role::kMoment2, state.moment2);
+    visit(parameters[i].name, Role::kScalar, state.steps);
+  }
+}
+
+// A tensor over memory that the batch owns.
+template <typename T>
+at::Tensor Wrap(const std::vector<T>& values, at::IntArrayRef shape, at::ScalarType type) {
+  return at::from_blob(const_cast<T*>(values.data()), shape, at::TensorOptions().dtype(type));
+}
+
+}  // namespace
+
+ModelVocabulary VocabularyOf(const data::Vocabulary& vocabulary,
+                             const std::vector<std::string>& wordpieces) {
+  return {wordpieces, vocabulary.image_labels,
+          std::vector<int>(vocabulary.parent.begin(), vocabulary.parent.end())};
+}
+
+std::string SerializeVocabulary(const ModelVocabulary& vocabulary) {
+  return nlohmann::json{{"wordpieces", vocabulary.wordpieces},
+                        {"image_labels", vocabulary.image_labels},
+                        {"parents", vocabulary.parents}}
+      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+ModelVocabulary ParseVocabulary(const std::string& json) {
+  try {
+    const auto in = nlohmann::json::parse(json);
+    return {in.at("wordpieces"), in.at("image_labels"), in.at("parents")};
+  } catch (const nlohmann::json::exception& error) {
+    Fail(ExitCode::kInvalidData, "the checkpoint's vocabulary cannot be read: ", error.what());
+  }
+}
+
+std::string LabelPrompt(const std::string& label) { return StrCat("there is ", label, "."); }
+
+at::Tensor PadIds(const std::vector<std::vector<std::int64_t>>& rows) {
+  size_t length = 1;
+  for (const auto& row : rows) length = std::max(length, row.size());
+  at::Tensor out = at::zeros({static_cast<std::int64_t>(rows.size()),
+                              static_cast<std::int64_t>(length)},
+                             at::kLong);
+  std::int64_t* data = out.mutable_data_ptr<std::int64_t>();
+  for (size_t i = 0; i < rows.size(); ++i)
+    std::copy(rows[i].begin(), rows[i].end(), data + i * length);
+  return out;
+}
+
+std::unique_ptr<model::AnatomyVlm> BuildModel(Config config, const ModelVocabulary& vocabulary,
+                                              at::Device device) {
+  config.model.text.vocabulary = static_cast<int>(vocabulary.wordpieces.size());
+  const data::Tokenizer tokenizer(vocabulary.wordpieces);
+  std::vector<std::vector<std::int64_t>> prompts;
+  for (const std::string& label : vocabulary.image_labels)
+    prompts.push_back(
+        tokenizer.EncodeWithSpecials(LabelPrompt(label), config.model.text.positions));
+  at::Tensor family = at::zeros({data::kRegions, data::kRegions}, at::kBool);
+  for (int child = 0; child < data::kRegions; ++child) {
+    const int parent = vocabulary.parents[child];
+    if (parent < 0) continue;
+    family[child][parent].fill_(true);
+    family[parent][child].fill_(true);
+  }
+  auto model = std::make_unique<model::AnatomyVlm>(config.model, config.seed,
+                                                   PadIds(prompts).to(device), family.to(device));
+  model->to(device, config.trainer.float64 ? at::kDouble : at::kFloat);
+  return model;
+}
+
+model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
+                              std::size_t image_labels, at::ScalarType type, at::Device device) {
+  constexpr std::int64_t kRegions = data::kRegions;
+  const std::int64_t n = batch.rows, size = batch.size;
+  const auto f = static_cast<std::int64_t>(findings), k = static_cast<std::int64_t>(image_labels);
+  model::BatchTensors out;
+  out.image = Wrap(batch.images, {n, batch.channels, size, size}, at::kFloat).to(device, type);
+  out.boxes = Wrap(batch.boxes, {n, kRegions, 4}, at::kFloat).to(device, type);
+  out.box_valid = Wrap(batch.box_valid, {n, kRegions}, at::kByte).to(device);
+  out.region_labels = Wrap(batch.region_labels, {n, kRegions, f}, at::kChar).to(device);
+  out.region_abnormal = Wrap(batch.region_abnormal, {n, kRegions}, at::kChar).to(device);
+  out.image_labels = Wrap(batch.image_labels, {n, k}, at::kChar).to(device);
+  out.report_hash = Wrap(batch.report_hash, {n}, at::kLong).to(device);
+  if (!batch.region_text.empty() || n == 0) {
+    out.region_text = Wrap(batch.region_text, {n, kRegions}, at::kInt).to(device);
+    out.region_truth = Wrap(batch.region_truth, {n, kRegions}, at::kChar).to(device);
+    out.texts = Wrap(batch.texts.ids, {batch.texts.rows, batch.texts.length}, at::kLong).to(device);
+    const auto* facts = reinterpret_cast<const std::int64_t*>(batch.signatures.data());
+    static_assert(sizeof(data::TextSignature) == 4 * sizeof(std::int64_t));
+    out.signatures = at::from_blob(const_cast<std::int64_t*>(facts), {batch.texts.rows, 4},
+                                   at::TensorOptions().dtype(at::kLong))
+                         .to(device);
+  }
+  if (batch.reports.length > 0)
+    out.reports =
+        Wrap(batch.reports.ids, {batch.reports.rows, batch.reports.length}, at::kLong).to(device);
+  return out;
+}
+
+std::vector<TensorView> StateViews(const std::vector<model::ParameterInfo>& parameters,
+                                   AdamW* optimiser, std::vector<at::Tensor>* staging) {
+  std::vector<TensorView> views;
+  ForEachTensor(parameters, optimiser,
+                [&](const std::string& name, Role role, const at::Tensor& tensor) {
+                  staging->push_back(tensor.cpu().contiguous());
+                  views.push_back(ViewOf(name, role, staging->back()));
+                });
+  return views;
+}
+
+void LoadState(const checkpoints::Reader& reader,
+               const std::vector<model::ParameterInfo>& parameters, AdamW* optimiser) {
+  const at::NoGradGuard no_grad;
+  ForEachTensor(parameters, optimiser,
+                [&](const std::string& name, Role role, const at::Tensor& tensor) {
+                  const at::Tensor host = at::empty_like(
+                      tensor, tensor.options().device(at::kCPU), at::MemoryFormat::Contiguous);
+                  reader.Read(ViewOf(name, role, host));
+                  tensor.copy_(host);
+                });
+}
+
+LoadedModel LoadModel(const std::string& checkpoint, at::Device device) {
+  std::vector<std::string> skipped;
+  const std::string folder = checkpoints::ResolveStep(checkpoint, &skipped);
+  for (const std::string& reason : skipped) log::Warning("passed over ", reason);
+  const checkpoints::Reader reader(folder);
+  const auto& blobs = reader.info().blobs;
+  const auto words = blobs.find("vocabulary");
+  Require(words != blobs.end(), ExitCode::kInvalidData, folder, " holds no vocabulary");
+  LoadedModel loaded{ParseConfig(reader.info().config_text), ParseVocabulary(words->second),
+                     data::Tokenizer(ParseVocabulary(words->second).wordpieces), nullptr,
+                     reader.info().step, folder};
+  loaded.model = BuildModel(loaded.config, loaded.vocabulary, device);
+  LoadState(reader, loaded.model->parameters(), nullptr);
+  loaded.model->eval();
+  return loaded;
+}
+
+}  // namespace vesalius::trainer

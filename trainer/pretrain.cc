@@ -1,0 +1,214 @@
+#include "trainer/pretrain.h"
+
+#include <ATen/Parallel.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <iostream>
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "checkpoints/attempt.h"
+#include "checkpoints/reader.h"
+#include "trainer/device.h"
+#include "trainer/stop_signal.h"
+#include "trainer/train.h"
+#include "trainer/wordpieces.h"
+
+namespace vesalius::trainer {
+namespace {
+
+// What is validated before anything starts.
+struct Inputs {
+  Config config;
+  std::shared_ptr<const data::Dataset> train, valid;
+  ModelVocabulary vocabulary;
+};
+
+Inputs LoadInputs(const PretrainOptions& options) {
+  Inputs in{LoadConfig(options.preset, options.config_file, options.set), nullptr, nullptr, {}};
+  Require(options.data.size() == 1, ExitCode::kUsage,
+          options.data.empty() ? "give the data set with --data DIR"
+                               : "one --data folder for now; mixtures come later");
+  in.train = data::OpenDataset(options.data[0], data::Split::kTrain);
+  in.valid = data::OpenDataset(options.data[0], data::Split::kValid);
+  if (!in.config.data.vocab.empty()) {
+    const std::vector<std::string> pieces =
+        data::Tokenizer::FromFile(in.config.data.vocab).pieces();
+    in.train = WithWordpieces(in.train, pieces);
+    in.valid = WithWordpieces(in.valid, pieces);
+  }
+  const data::Vocabulary& words = in.train->vocabulary();
+  Require(!words.wordpieces.empty(), ExitCode::kConfig, options.data[0],
+          " stores no vocabulary: give one with --set data.vocab=vocab.txt");
+  Require(in.train->size() >= in.config.trainer.global_batch, ExitCode::kConfig,
+          "trainer.global_batch = ", in.config.trainer.global_batch, " is more than the ",
+          in.train->size(), " training samples of ", options.data[0]);
+  in.vocabulary = VocabularyOf(words, words.wordpieces);
+  return in;
+}
+
+// Rank 0's part of the start: owns the folder, decides where to go on. Runs on one rank only, so that
+// the decision is made once.
+struct Start {
+  std::unique_ptr<checkpoints::Attempt> attempt;
+  std::string resume_from;
+};
+
+bool IsUsed(const std::string& run) {
+  return Exists(run + "/ATTEMPT") || Exists(run + "/metrics.jsonl") || Exists(run + "/ckpt");
+}
+
+std::string FindCheckpoint(const PretrainOptions& options) {
+  if (options.resume == "none") return "";
+  const bool automatic = options.resume == "auto";
+  if (automatic && checkpoints::ListSteps(options.run).empty()) return "";
+  std::vector<std::string> skipped;
+  std::string found;
+  try {
+    found = checkpoints::ResolveStep(automatic ? options.run : options.resume, &skipped);
+  } catch (const Error& error) {
+    for (const std::string& reason : skipped) log::Warning("passed over ", reason);
+    if (!automatic) throw;
+    Fail(ExitCode::kInvalidData, options.run, " holds checkpoints but none is usable: ",
+         error.what(), "; --resume PATH takes another one");
+  }
+  for (const std::string& reason : skipped) log::Warning("passed over ", reason);
+  return found;
+}
+
+void RequireFits(const std::string& step_folder, const Inputs& in) {
+  const checkpoints::Reader reader(step_folder);
+  const std::vector<std::string> changes =
+      ForbiddenChanges(reader.info().config_text, in.config.text);
+  Require(changes.empty(), ExitCode::kConfig, "these keys may not change when a run goes on: ",
+          Join(changes, ", "), ". Set them back, or start a new run folder");
+  const auto& blobs = reader.info().blobs;
+  const auto words = blobs.find("vocabulary");
+  Require(words != blobs.end() && words->second == SerializeVocabulary(in.vocabulary),
+          ExitCode::kConfig, "the vocabulary differs from that of ", step_folder);
+  const auto state = blobs.find("loader");
+  Require(state != blobs.end(), ExitCode::kInvalidData, step_folder, " holds no loader state");
+  for (const data::SourcePosition& source : data::ParseLoaderState(state->second).sources)
+    Require(source.fingerprint == in.train->fingerprint(), ExitCode::kConfig, "the data set ",
+            in.train->path(), " has changed since ", step_folder, " (fingerprint ",
+            source.fingerprint, " -> ", in.train->fingerprint(),
+            "); resume with the original data, or start a new run folder");
+}
+
+Start BeginAttempt(const PretrainOptions& options, const Inputs& in) {
+  Require(options.resume != "none" || !IsUsed(options.run), ExitCode::kConfig, options.run,
+          " already holds a run, and --resume none starts from nothing: choose a new folder, or "
+          "leave --resume out to go on");
+  Start start{checkpoints::Attempt::Acquire(options.run), ""};
+  start.resume_from = FindCheckpoint(options);
+  if (!start.resume_from.empty()) RequireFits(start.resume_from, in);
+  checkpoints::UnmarkDone(options.run);
+  const std::string folder = StrCat(options.run, "/attempts/", start.attempt->number());
+  MakeDirs(folder);
+  WriteFileAtomic(folder + "/config.txtpb", in.config.text);
+  return start;
+}
+
+// Runs `body` on rank 0 and carries its outcome, a string or an error, to every rank.
+std::string OnLead(dist::Bootstrap& bootstrap, const std::string& name,
+                   const std::function<std::string()>& body) {
+  std::string mine;
+  if (bootstrap.rank() == 0) {
+    try {
+      mine = "0:" + body();
+    } catch (const Error& error) {
+      mine = StrCat(static_cast<int>(error.code()), ":", error.what());
+    }
+  }
+  const std::string outcome = bootstrap.Exchange(name, mine)[0];
+  const size_t colon = outcome.find(':');
+  const int code = std::stoi(outcome.substr(0, colon));
+  if (code != 0) Fail(static_cast<ExitCode>(code), outcome.substr(colon + 1));
+  return outcome.substr(colon + 1);
+}
+
+// The resolved configuration of every rank must be the same.
+void RequireAgreement(dist::Bootstrap& bootstrap, const Inputs& in) {
+  const std::string mine = StrCat(Hex64(Hash64(in.config.text)), " ", in.train->fingerprint());
+  const std::vector<std::string> all = bootstrap.Exchange("config.agreement", mine);
+  for (size_t r = 1; r < all.size(); ++r)
+    Require(all[r] == all[0], ExitCode::kConfig, "rank ", r,
+            " has another configuration or data set than rank 0 (", all[r], " against ", all[0],
+            ")");
+}
+
+void WritePid(const std::string& run, int attempt, int rank) {
+  const std::string folder = StrCat(run, "/ranks/", attempt);
+  MakeDirs(folder);
+  WriteFileAtomic(StrCat(folder, "/rank-", rank, ".pid"), StrCat(::getpid(), "\n"));
+}
+
+ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, const Inputs& in) {
+  RequireAgreement(bootstrap, in);
+  Require(in.config.trainer.global_batch >= bootstrap.size(), ExitCode::kConfig,
+          "trainer.global_batch = ", in.config.trainer.global_batch, " is less than the ",
+          bootstrap.size(), " ranks");
+  const at::Device device = ChooseDevice(options.device, bootstrap.node_rank());
+  SetUpThreads(in.config.trainer.threads, bootstrap.node_size(), in.config.trainer.deterministic);
+
+  Start start;
+  const std::string facts = OnLead(bootstrap, "start", [&] {
+    start = BeginAttempt(options, in);
+    return StrCat(start.attempt->number(), "\n", start.attempt->token(), "\n", start.resume_from);
+  });
+  const std::vector<std::string> parts = Split(facts, '\n');
+  const int attempt = std::stoi(parts[0]);
+  // Ranks that are threads share one log, that of rank 0.
+  if (options.local_ranks == 0 || bootstrap.rank() == 0)
+    log::OpenFile(options.run, bootstrap.rank());
+  WritePid(options.run, attempt, bootstrap.rank());
+
+  dist::CommunicatorOptions comm_options;
+  comm_options.deadline =
+      std::chrono::milliseconds(static_cast<std::int64_t>(in.config.dist.deadline * 1e3));
+  const std::unique_ptr<dist::Communicator> comm = bootstrap.MakeCommunicator(
+      device.is_cuda() ? dist::Device::kCuda : dist::Device::kCpu, comm_options);
+  if (bootstrap.rank() == 0)
+    log::Info("attempt ", attempt, ": ", bootstrap.size(), " rank(s) over ", comm->backend(), ", ",
+              at::get_num_threads(), " thread(s) each, ", in.train->size(), " training samples");
+  const ExitCode code =
+      Train({in.config, options.run, bootstrap, *comm, device, in.train, in.valid, in.vocabulary,
+             start.attempt.get(), parts[1], attempt, parts[2]});
+  if (code == ExitCode::kFinished && bootstrap.rank() == 0) {
+    checkpoints::StepInfo done;
+    done.step = in.config.trainer.steps;
+    done.token = parts[1];
+    checkpoints::MarkDone(options.run, done);
+    log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run, "/ckpt");
+  }
+  return code;
+}
+
+}  // namespace
+
+ExitCode Pretrain(const PretrainOptions& options) {
+  Require(!options.run.empty(), ExitCode::kUsage, "give the run folder with --run DIR");
+  const Inputs in = LoadInputs(options);
+  ChooseDevice(options.device, 0);
+  if (options.check) {
+    std::cout << in.config.text << "# " << in.train->path() << ": " << in.train->size()
+              << " training samples, fingerprint " << in.train->fingerprint() << "\n";
+    return ExitCode::kFinished;
+  }
+  InstallStopSignals(/*with_usr1=*/!ChooseDevice(options.device, 0).is_cuda());
+  if (options.local_ranks > 0) {
+    std::vector<ExitCode> codes(options.local_ranks);
+    dist::RunLocalRanks(options.local_ranks, [&](dist::Bootstrap& bootstrap) {
+      codes[bootstrap.rank()] = RunRank(bootstrap, options, in);
+    });
+    return codes[0];
+  }
+  const std::unique_ptr<dist::Bootstrap> bootstrap = dist::MakeBootstrap();
+  return RunRank(*bootstrap, options, in);
+}
+
+}  // namespace vesalius::trainer

@@ -1,0 +1,78 @@
+#include "trainer/tensorboard.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "base/hash.h"
+#include "base/strings.h"
+#include "trainer/events.pb.h"
+
+namespace vesalius::trainer {
+namespace {
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// Creates the folder and returns the file's path. The attempt follows the seconds in the name,
+// since TensorBoard reads the files of a folder in the order of their names.
+std::string MakePath(const std::string& folder, int attempt) {
+  MakeDirs(folder);
+  char host[256] = "", name[400];
+  ::gethostname(host, sizeof(host) - 1);
+  std::snprintf(name, sizeof(name), "/events.out.tfevents.%010lld.%06d.%s.%d",
+                static_cast<long long>(Now()), attempt, host, ::getpid());
+  return folder + name;
+}
+
+void AppendLittleEndian(std::string* out, std::uint64_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) out->push_back(static_cast<char>(value >> (8 * i) & 0xFF));
+}
+
+std::uint32_t MaskedCrc(const char* data, std::size_t bytes) {
+  const std::uint32_t crc = Crc32c(data, bytes);
+  return (crc >> 15 | crc << 17) + 0xA282EAD8u;
+}
+
+}  // namespace
+
+std::string TfRecord(const std::string& message) {
+  std::string frame;
+  AppendLittleEndian(&frame, message.size(), 8);
+  AppendLittleEndian(&frame, MaskedCrc(frame.data(), 8), 4);
+  frame += message;
+  AppendLittleEndian(&frame, MaskedCrc(message.data(), message.size()), 4);
+  return frame;
+}
+
+EventWriter::EventWriter(const std::string& folder, int attempt, std::int64_t first_step)
+    : file_(MakePath(folder, attempt)) {
+  EventProto version;
+  version.set_wall_time(Now());
+  version.set_file_version("brain.Event:2");
+  Append(version.SerializeAsString());
+  EventProto start;
+  start.set_wall_time(Now());
+  start.set_step(first_step);
+  start.mutable_session_log()->set_status(SessionLogProto::START);
+  Append(start.SerializeAsString());
+}
+
+void EventWriter::Append(const std::string& message) { file_.Write(TfRecord(message)); }
+
+void EventWriter::Scalars(std::int64_t step,
+                          const std::vector<std::pair<std::string, double>>& values) {
+  EventProto event;
+  event.set_wall_time(Now());
+  event.set_step(step);
+  for (const auto& [tag, value] : values) {
+    SummaryProto::Value* out = event.mutable_summary()->add_value();
+    out->set_tag(tag);
+    out->set_simple_value(static_cast<float>(value));
+  }
+  Append(event.SerializeAsString());
+}
+
+}  // namespace vesalius::trainer

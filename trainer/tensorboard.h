@@ -1,0 +1,34 @@
+// TensorBoard event files: TFRecord frames (length, masked CRC-32C, bytes, masked CRC-32C) of Event
+// messages. One file an attempt; each begins with a session start, by which TensorBoard drops what
+// an earlier attempt wrote from that step on, so that curves of a resumed run show no zigzag.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+
+namespace vesalius::trainer {
+
+class EventWriter {
+ public:
+  // Creates `folder` and in it a file that sorts after those of earlier attempts. Points of earlier
+  // files at steps >= `first_step` are superseded. Errors: kCannotCreate.
+  EventWriter(const std::string& folder, int attempt, std::int64_t first_step);
+
+  // One event with all values, by tag, in one write.
+  void Scalars(std::int64_t step, const std::vector<std::pair<std::string, double>>& values);
+  void Sync() { file_.Sync(); }
+
+ private:
+  void Append(const std::string& message);
+
+  OutputFile file_;
+};
+
+// A frame of the TFRecord format around `message`.
+std::string TfRecord(const std::string& message);
+
+}  // namespace vesalius::trainer

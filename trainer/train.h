@@ -1,0 +1,36 @@
+// The training loop of one rank: everything it needs has been validated and opened.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/exit_codes.h"
+#include "checkpoints/attempt.h"
+#include "checkpoints/writer.h"
+#include "data/dataset.h"
+#include "dist/bootstrap.h"
+#include "dist/communicator.h"
+#include "trainer/config.h"
+#include "trainer/model_setup.h"
+
+namespace vesalius::trainer {
+
+struct TrainContext {
+  const Config& config;
+  std::string run_folder;
+  dist::Bootstrap& bootstrap;
+  dist::Communicator& comm;
+  at::Device device;
+  std::shared_ptr<const data::Dataset> train, valid;  // valid may be null or empty
+  ModelVocabulary vocabulary;
+  const checkpoints::Attempt* attempt = nullptr;  // rank 0 only
+  std::string token;                              // of the attempt, on every rank
+  int attempt_number = 1;
+  std::string resume_from;  // step folder, or "" for a fresh start; the same on every rank
+};
+
+// kFinished when all steps are done, kSavedResumable after a stop request and its checkpoint.
+// Errors: kPeerLost, kCannotSave, kFenced, kNumericalStop, kConfig (the checkpoint does not fit).
+ExitCode Train(const TrainContext& context);
+
+}  // namespace vesalius::trainer
