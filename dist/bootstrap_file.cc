@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "dist/backend_registry.h"
 #include "dist/bootstrap_kinds.h"
+#include "dist/node/node_communicator.h"
 #include "dist/peers.h"
 
 namespace vesalius::dist {
@@ -24,12 +25,11 @@ class FileBootstrap : public Bootstrap {
     MakeDirs(folder_);
     Require(!Exists(Path(rank_)), ExitCode::kConfig, "VESALIUS_STORE ", folder_,
             " was used before (", Path(rank_), " exists): give every attempt a fresh folder");
-    std::vector<Peer> peers;
     for (const std::string& text : Exchange("start", Encode(ThisProcess()))) {
-      peers.push_back(DecodePeer(text));
+      peers_.push_back(DecodePeer(text));
     }
-    place_ = PlaceOnNode(peers, rank_);
-    watch_ = std::make_unique<PeerWatch>(peers, rank_);
+    place_ = PlaceOnNode(peers_, rank_);
+    watch_ = std::make_unique<PeerWatch>(peers_, rank_);
   }
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -56,11 +56,12 @@ class FileBootstrap : public Bootstrap {
 
   std::unique_ptr<Communicator> MakeCommunicator(Device device,
                                                  const CommunicatorOptions& options) override {
+    if (device == Device::kCuda) return MakeFromRegistry(device, *this, options);
     Require(
-        device == Device::kCuda, ExitCode::kConfig,
-        "ranks that meet through VESALIUS_STORE communicate on GPUs only; on CPU start them with "
-        "mpirun, or as threads with --local-ranks");
-    return MakeFromRegistry(device, *this, options);
+        OnOneNode(peers_), ExitCode::kConfig,
+        "ranks of several nodes that meet through VESALIUS_STORE communicate on GPUs only; on CPU "
+        "start them with mpirun");
+    return MakeNodeCommunicator(*this, peers_, "node", options, nullptr);
   }
 
  private:
@@ -86,6 +87,7 @@ class FileBootstrap : public Bootstrap {
   const int size_;
   const std::chrono::milliseconds limit_;
   std::int64_t number_ = 0;
+  std::vector<Peer> peers_;
   std::pair<int, int> place_;
   std::unique_ptr<PeerWatch> watch_;
 };

@@ -7,14 +7,17 @@
 #include "dist/bootstrap_kinds.h"
 #include "dist/mpi/engine.h"
 #include "dist/mpi/mpi_communicator.h"
+#include "dist/node/node_communicator.h"
 
 namespace vesalius::dist {
 namespace {
 
 class MpiBootstrap : public Bootstrap {
  public:
-  explicit MpiBootstrap(int expected_size)
-      : engine_(MpiEngine::Start()), place_(PlaceOnNode(engine_->peers(), engine_->rank())) {
+  MpiBootstrap(int expected_size, bool share_memory)
+      : engine_(MpiEngine::Start()),
+        place_(PlaceOnNode(engine_->peers(), engine_->rank())),
+        share_memory_(share_memory && OnOneNode(engine_->peers())) {
     Require(expected_size == 0 || expected_size == engine_->size(), ExitCode::kConfig,
             "the launcher started ", expected_size, " ranks but MPI sees ", engine_->size(),
             "; under Slurm start with srun --mpi=pmix");
@@ -40,20 +43,24 @@ class MpiBootstrap : public Bootstrap {
   std::unique_ptr<Communicator> MakeCommunicator(Device device,
                                                  const CommunicatorOptions& options) override {
     if (device == Device::kCuda) return MakeFromRegistry(device, *this, options);
-    return MakeMpiCommunicator(engine_, options);
+    if (!share_memory_) return MakeMpiCommunicator(engine_, options);
+    return MakeNodeCommunicator(
+        *this, engine_->peers(), "mpi", options,
+        [engine = engine_](const std::string& reason) { engine->Abort(reason); });
   }
 
  private:
   std::shared_ptr<MpiEngine> engine_;
   const std::pair<int, int> place_;
+  const bool share_memory_;
   const int uncaught_ = std::uncaught_exceptions();
   std::unique_ptr<Communicator> exchange_;
 };
 
 }  // namespace
 
-std::unique_ptr<Bootstrap> MakeMpiBootstrap(int expected_size) {
-  return std::make_unique<MpiBootstrap>(expected_size);
+std::unique_ptr<Bootstrap> MakeMpiBootstrap(int expected_size, bool share_memory) {
+  return std::make_unique<MpiBootstrap>(expected_size, share_memory);
 }
 
 }  // namespace vesalius::dist

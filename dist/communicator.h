@@ -58,7 +58,7 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual Device device() const = 0;
-  virtual const char* backend() const = 0;  // "local", "mpi", "nccl"
+  virtual const char* backend() const = 0;  // "local", "mpi", "node", "nccl"
 
   // In place: data[count] = sum over ranks.
   virtual Ticket AllReduce(std::string_view name, void* data, std::int64_t count, DType type) = 0;

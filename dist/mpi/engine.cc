@@ -15,6 +15,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto kLookEvery = std::chrono::milliseconds(50);  // at the node's processes, the deadline
 constexpr auto kFinishLimit = std::chrono::seconds(30);
+constexpr auto kDrainLimit = std::chrono::milliseconds(500);
 constexpr auto kNoticeLimit = std::chrono::milliseconds(200);
 
 std::string ErrorText(int code) {
@@ -196,6 +197,10 @@ void MpiEngine::Finish() {
   Abandon();
 }
 
-void MpiEngine::Abandon() { queue_->Abandon(); }
+void MpiEngine::Abandon() {
+  if (!failed_) Abort(StrCat("rank ", rank_, " left after an error"));
+  queue_->CallFor([] {}, kDrainLimit);  // the others have been told then
+  queue_->Abandon();
+}
 
 }  // namespace vesalius::dist

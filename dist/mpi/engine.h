@@ -39,7 +39,7 @@ class MpiEngine : public std::enable_shared_from_this<MpiEngine> {
 
   // MPI_Finalize, bounded in time. Not after a failure.
   void Finish();
-  // Leaves MPI as it is: the process must end soon by _exit.
+  // Tells the others, and leaves MPI as it is: the process must end soon by _exit.
   void Abandon();
 
   // Launch thread only, from here on.

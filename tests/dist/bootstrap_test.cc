@@ -14,6 +14,7 @@
 #include "dist/bootstrap.h"
 #include "dist/bootstrap_kinds.h"
 #include "dist/peers.h"
+#include "tests/dist/conformance.h"
 #include "tests/util/temp_dir.h"
 
 namespace vesalius::dist {
@@ -55,6 +56,23 @@ TEST(FileStore, RanksMeetAndExchange) {
   EXPECT_THAT(MessageOf(ExitCode::kConfig,
                         [&] { MakeFileBootstrap(folder.path(), 0, 3, milliseconds(100)); }),
               AllOf(HasSubstr(folder.path()), HasSubstr("fresh folder")));
+}
+
+// Threads stand for the processes of one node.
+TEST(FileStore, RanksOfOneNodeCommunicateThroughSharedMemory) {
+  for (int size : {1, 2, 3}) {
+    const TempDir folder;
+    std::vector<std::thread> ranks;
+    for (int rank = 0; rank < size; ++rank) {
+      ranks.emplace_back([&, rank] {
+        const auto bootstrap = MakeFileBootstrap(folder.path(), rank, size, milliseconds(10'000));
+        const auto comm = bootstrap->MakeCommunicator(Device::kCpu, {});
+        EXPECT_STREQ(comm->backend(), "node");
+        RunConformance(*comm, true);
+      });
+    }
+    for (std::thread& rank : ranks) rank.join();
+  }
 }
 
 TEST(FileStore, AMissingRankIsNamed) {

@@ -71,7 +71,7 @@ std::vector<T> SumInOrder(const Communicator& comm, std::int64_t count, bool rou
 
 template <typename T>
 void AllReduces(Communicator& comm, bool rounding) {
-  for (std::int64_t count : {1, 3, 100, 4099, 70001}) {
+  for (std::int64_t count : {0, 1, 3, 100, 4099, 70001}) {
     SCOPED_TRACE(count);
     Buffer<T> data(comm, Values<T>(comm.rank(), count, rounding));
     comm.AllReduce("sum", data.data(), count, kType<T>).Wait();
@@ -91,6 +91,23 @@ void BFloat16Sums(Communicator& comm) {
   for (std::uint16_t value : data.values()) {
     EXPECT_EQ(std::bit_cast<float>(std::uint32_t{value} << 16), expected);
   }
+}
+
+// Buckets in the middle of one large allocation, as the gradient arena has them.
+void ArenaSums(Communicator& comm, bool rounding) {
+  constexpr std::int64_t kBucket = 50'001;
+  std::vector<float> values = Values<float>(comm.rank(), 3 * kBucket, rounding, 5);
+  Buffer<float> arena(comm, values);
+  const std::vector<float> sum = SumInOrder<float>(comm, 3 * kBucket, rounding, 5);
+  std::vector<Ticket> tickets;
+  for (int b : {0, 2}) {
+    tickets.push_back(comm.AllReduce("bucket", static_cast<float*>(arena.data()) + b * kBucket,
+                                     kBucket, DType::kFloat32));
+  }
+  for (Ticket& ticket : tickets) ticket.Wait();
+  std::copy(sum.begin(), sum.begin() + kBucket, values.begin());
+  std::copy(sum.begin() + 2 * kBucket, sum.end(), values.begin() + 2 * kBucket);
+  EXPECT_EQ(arena.values(), values);
 }
 
 std::vector<std::int64_t> UnequalCounts(int size, std::int64_t unit) {
@@ -192,6 +209,7 @@ void RunConformance(Communicator& comm, bool exact_order) {
   AllReduces<std::int64_t>(comm, false);
   AllReduces<std::uint8_t>(comm, false);
   if (exact_order) BFloat16Sums(comm);
+  ArenaSums(comm, exact_order);
   AllGathers(comm);
   ReduceScatters<float>(comm, exact_order);
   ReduceScatters<double>(comm, exact_order);

@@ -1,10 +1,11 @@
 // What mpi_fault_test.cc starts under mpirun: ranks of which one misbehaves as the first argument
-// says. Every rank that catches an Error writes "CODE MESSAGE" to FOLDER/RANK (second argument) and
-// leaves as main() of the real program does.
+// says; the third is "shared" or "mpi", the way that data takes. Every rank that catches an Error
+// writes "CODE MESSAGE" to FOLDER/RANK (second argument) and leaves as main() of the real program
+// does.
 #include <signal.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <chrono>
 #include <string>
 #include <thread>
 
@@ -12,12 +13,14 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "dist/bootstrap.h"
-#include "tests/dist/conformance.h"
+#include "dist/bootstrap_kinds.h"
 
 namespace vesalius::dist {
 namespace {
 
 using std::chrono::milliseconds;
+
+std::chrono::steady_clock::time_point g_last_step;  // when the step that fails was begun
 
 void Step(Communicator& comm, int step) {
   std::vector<float> data(100'000, 1.f);
@@ -37,8 +40,8 @@ void Misbehave(const std::string& mode, Communicator& comm) {
   }
 }
 
-void Run(const std::string& mode, int* rank) {
-  const auto bootstrap = MakeBootstrap();
+void Run(const std::string& mode, bool share_memory, int* rank) {
+  const auto bootstrap = MakeMpiBootstrap(0, share_memory);
   *rank = bootstrap->rank();
   const bool waits_long = mode != "sleep";
   const auto comm = bootstrap->MakeCommunicator(
@@ -48,6 +51,7 @@ void Run(const std::string& mode, int* rank) {
   if (mode == "mismatch" && guilty) comm->Barrier("another").Wait();
   if (guilty) Misbehave(mode, *comm);
   if (mode == "drop") std::this_thread::sleep_for(milliseconds(500));
+  g_last_step = std::chrono::steady_clock::now();
   Step(*comm, 3);
 }
 
@@ -58,11 +62,14 @@ int main(int, char** argv) {
   vesalius::log::Init(argv[0]);
   int rank = -1;
   try {
-    vesalius::dist::Run(argv[1], &rank);
+    vesalius::dist::Run(argv[1], std::string(argv[3]) == "shared", &rank);
   } catch (const vesalius::Error& error) {
     const int code = static_cast<int>(error.code());
-    vesalius::WriteFileAtomic(vesalius::StrCat(argv[2], "/", rank),
-                              vesalius::StrCat(code, " ", error.what()));
+    const std::chrono::duration<double> waited =
+        std::chrono::steady_clock::now() - vesalius::dist::g_last_step;
+    const std::string report = vesalius::StrCat(argv[2], "/", rank);
+    vesalius::WriteFileAtomic(report, vesalius::StrCat(code, " ", error.what()));
+    vesalius::WriteFileAtomic(report + ".seconds", vesalius::StrCat(waited.count()));
     vesalius::dist::LeaveNow(code);
   }
   return 0;

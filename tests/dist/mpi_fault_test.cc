@@ -5,7 +5,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstdlib>
 
 #include "base/file.h"
@@ -19,17 +18,16 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-class MpiFault : public testing::Test {
+class MpiFault : public testing::TestWithParam<const char*> {
  protected:
-  // What each rank reported, "" where it reported nothing. The run must end within 20 s.
+  // What each rank reported, "" where it reported nothing. The run must end within 60 s: mpirun
+  // itself takes most of a time that a busy machine needs.
   std::vector<std::string> Run(const std::string& mode, int ranks) {
     const std::string command =
-        StrCat("timeout 20 ", std::getenv("VESALIUS_MPIRUN"), " --enable-recovery -n ", ranks, " ",
-               std::getenv("VESALIUS_FAULT_PROGRAM"), " ", mode, " ", folder_.path(), " >",
-               folder_.path(), "/output 2>&1");
-    const auto start = std::chrono::steady_clock::now();
+        StrCat("timeout 60 ", std::getenv("VESALIUS_MPIRUN"), " --enable-recovery -n ", ranks, " ",
+               std::getenv("VESALIUS_FAULT_PROGRAM"), " ", mode, " ", folder_.path(), " ",
+               GetParam(), " >", folder_.path(), "/output 2>&1");
     const int status = std::system(command.c_str());
-    seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     EXPECT_NE(WEXITSTATUS(status), 124) << "the run hung";
     std::vector<std::string> reports;
     for (int r = 0; r < ranks; ++r) {
@@ -47,48 +45,49 @@ class MpiFault : public testing::Test {
   }
 
   TempDir folder_;
-  double seconds_ = 0;
 };
 
-TEST_F(MpiFault, AKilledRankIsNamedAtOnce) {
+INSTANTIATE_TEST_SUITE_P(Way, MpiFault, testing::Values("shared", "mpi"));
+
+TEST_P(MpiFault, AKilledRankIsNamedAtOnce) {
   for (int ranks : {2, 3}) {
     const auto reports = Run("kill", ranks);
     ExpectAllBut(ranks - 1, reports,
                  AllOf(StartsWith("80 "), HasSubstr("all-reduce 'step 3'"),
                        HasSubstr(StrCat("rank ", ranks - 1, " (process ")), HasSubstr("died")));
-    EXPECT_LT(seconds_, 10);
+    EXPECT_LT(std::stod(ReadFile(folder_.path() + "/0.seconds")), 30);  // the deadline is 60
   }
 }
 
-TEST_F(MpiFault, ARankThatExitsIsNamedAtOnce) {
+TEST_P(MpiFault, ARankThatExitsIsNamedAtOnce) {
   ExpectAllBut(1, Run("exit", 2),
                AllOf(StartsWith("80 "), HasSubstr("all-reduce 'step 3'"), HasSubstr("died")));
 }
 
-TEST_F(MpiFault, ARankThatStaysAwayIsNamedAtTheDeadline) {
+TEST_P(MpiFault, ARankThatStaysAwayIsNamedAtTheDeadline) {
   const auto reports = Run("sleep", 3);
   ExpectAllBut(2, reports, AllOf(StartsWith("80 "), HasSubstr("all-reduce 'step 3'")));
   EXPECT_THAT(reports[0] + reports[1], HasSubstr("rank 2 did not arrive within 1000 ms"));
 }
 
-TEST_F(MpiFault, AnErrorOnOneRankEndsTheOthers) {
+TEST_P(MpiFault, AnErrorOnOneRankEndsTheOthers) {
   const auto reports = Run("throw", 2);
   EXPECT_EQ(reports[1], "65 shard 3 is damaged");
   EXPECT_THAT(reports[0], AllOf(StartsWith("80 "), HasSubstr("all-reduce 'step 3'")));
 }
 
-TEST_F(MpiFault, AbortReachesTheOthersWithItsReason) {
+TEST_P(MpiFault, AbortReachesTheOthersWithItsReason) {
   const auto reports = Run("abort", 3);
   ExpectAllBut(-1, reports, AllOf(StartsWith("80 "), HasSubstr("the disk is full")));
 }
 
-TEST_F(MpiFault, ADroppedTicketEndsTheOthers) {
+TEST_P(MpiFault, ADroppedTicketEndsTheOthers) {
   const auto reports = Run("drop", 2);
   EXPECT_EQ(reports[1], "65 after a drop");
   EXPECT_THAT(reports[0], StartsWith("80 "));
 }
 
-TEST_F(MpiFault, DifferentCallsAreNamedOnAllRanks) {
+TEST_P(MpiFault, DifferentCallsAreNamedOnAllRanks) {
   ExpectAllBut(-1, Run("mismatch", 3),
                AllOf(StartsWith("70 "), HasSubstr("'step 3'"), HasSubstr("barrier 'another'")));
 }

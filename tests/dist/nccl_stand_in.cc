@@ -26,6 +26,7 @@ struct World {
   std::condition_variable changed;
   int size = 0;
   int joined = 0;
+  bool broken = false;  // a rank has aborted: nothing moves any more, its memory may be gone
   struct Part {
     const void* in = nullptr;
     void* out = nullptr;
@@ -102,7 +103,7 @@ void Meet(FakeComm& comm, std::uint64_t sequence, World::Part mine,
   }
   const auto meeting = slot;
   meeting->parts[comm.rank] = mine;
-  if (++meeting->arrived == world.size) {
+  if (++meeting->arrived == world.size && !world.broken) {
     move(meeting->parts);
     meeting->done = true;
     world.meetings.erase(sequence);
@@ -256,7 +257,10 @@ void FillComm(Api& api, const std::shared_ptr<StandIn>& self) {
   };
   api.comm_abort = [self](Comm comm) {
     ++self->faults().aborts;
-    static_cast<FakeComm*>(comm)->aborted = true;
+    auto& fake = *static_cast<FakeComm*>(comm);
+    std::lock_guard lock(fake.world->mutex);
+    fake.world->broken = true;
+    fake.aborted = true;
     return kSuccess;
   };
   api.group_start = [] { return kSuccess; };

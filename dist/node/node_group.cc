@@ -1,0 +1,155 @@
+#include "dist/node/node_group.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstring>
+
+#include "dist/bootstrap.h"
+
+namespace vesalius::dist {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kLookEvery = std::chrono::milliseconds(50);  // at failures, processes, the deadline
+constexpr int kSpins = 300;  // polls before sleeping: a peer that is just about to arrive
+
+}  // namespace
+
+// One rank's announcement; two a rank, used in turn, since a rank may be one step ahead of another.
+struct alignas(64) NodeGroup::Slot {
+  Header header;
+  Location where;
+};
+
+struct NodeGroup::Control {
+  struct alignas(64) Counter {
+    std::atomic<std::uint64_t> steps;
+  };
+  alignas(64) std::atomic<std::uint32_t> wake;  // the futex: changes whenever anything does
+  std::atomic<std::uint32_t> failure;           // 0 none, 1 being written, 2 valid
+  int code;
+  char message[1024];
+  // Followed by Counter[size], Slot[2][size], stages [2][size][kStage].
+  Counter* counters() { return reinterpret_cast<Counter*>(this + 1); }
+
+  static std::size_t Bytes(int size) {
+    return sizeof(Control) + size * (sizeof(Counter) + 2 * sizeof(Slot) + 2 * kStage);
+  }
+  void Wake() {
+    wake.fetch_add(1);
+    syscall(SYS_futex, &wake, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  }
+};
+
+NodeGroup::NodeGroup(Bootstrap& bootstrap, const std::vector<Peer>& peers)
+    : rank_(bootstrap.rank()),
+      size_(bootstrap.size()),
+      watch_(std::make_unique<PeerWatch>(peers, rank_)) {
+  if (rank_ == 0) memory_ = SharedMemory::Create(Control::Bytes(size_));
+  const auto address = bootstrap.Exchange("shared memory", rank_ == 0 ? memory_.address() : "")[0];
+  if (rank_ != 0) memory_ = SharedMemory::Open(address);
+  bootstrap.Exchange("shared memory is open", "");
+}
+
+NodeGroup::Control& NodeGroup::control() const {
+  return *reinterpret_cast<Control*>(memory_.data());
+}
+
+NodeGroup::Slot& NodeGroup::SlotOf(int r, std::uint64_t step) const {
+  auto* slots = reinterpret_cast<Slot*>(control().counters() + size_);
+  return slots[(step % 2) * size_ + r];
+}
+
+char* NodeGroup::Stage(int r, std::uint64_t step) const {
+  auto* slots = reinterpret_cast<Slot*>(control().counters() + size_);
+  return reinterpret_cast<char*>(slots + 2 * size_) + ((step % 2) * size_ + r) * kStage;
+}
+
+const NodeGroup::Location& NodeGroup::LocationOf(int r) const { return SlotOf(r, step_).where; }
+
+void NodeGroup::Step(const Request& request, const Header& header, const Location& where,
+                     const Limit& limit) {
+  RequireAlive(request);
+  ++step_;
+  Slot& mine = SlotOf(rank_, step_);
+  mine.header = header;
+  mine.where = where;
+  control().counters()[rank_].steps.store(step_, std::memory_order_release);
+  control().Wake();
+  WaitForAll(request, limit);
+  for (int r = 0; r < size_; ++r) {
+    try {
+      RequireSame(header, rank_, SlotOf(r, step_).header, r);
+    } catch (const Error& error) {
+      Fail(error.code(), error.what());
+      throw;
+    }
+  }
+}
+
+bool NodeGroup::AllArrived() const {
+  for (int r = 0; r < size_; ++r) {
+    if (control().counters()[r].steps.load(std::memory_order_acquire) < step_) return false;
+  }
+  return true;
+}
+
+void NodeGroup::Sleep(std::uint32_t seen) const {
+  const timespec limit{0, std::chrono::duration_cast<std::chrono::nanoseconds>(kLookEvery).count()};
+  syscall(SYS_futex, &control().wake, FUTEX_WAIT, seen, &limit, nullptr, 0);
+}
+
+void NodeGroup::WaitForAll(const Request& request, const Limit& limit) {
+  auto next_look = Clock::now() + kLookEvery;
+  for (int polls = 0;; ++polls) {
+    const std::uint32_t seen = control().wake.load();
+    if (AllArrived()) return;
+    RequireAlive(request);
+    if (polls < kSpins) {
+      __builtin_ia32_pause();
+      continue;
+    }
+    Sleep(seen);
+    if (Clock::now() < next_look) continue;
+    next_look = Clock::now() + kLookEvery;
+    const auto dead = watch_->FindDead();
+    if (dead && !AllArrived()) FailHere(ExitCode::kPeerLost, request, *dead);
+    if (Clock::now() < limit.deadline) continue;
+    std::vector<int> absent;
+    for (int r = 0; r < size_; ++r) {
+      if (control().counters()[r].steps.load() < step_) absent.push_back(r);
+    }
+    if (absent.empty()) return;
+    FailHere(ExitCode::kPeerLost, request,
+             StrCat(RankList(absent), " did not arrive within ", limit.duration.count(), " ms"));
+  }
+}
+
+void NodeGroup::FailHere(ExitCode code, const Request& request, const std::string& reason) {
+  const std::string message = StrCat(Describe(request), ": ", reason);
+  Fail(code, message);
+  vesalius::Fail(code, message);
+}
+
+void NodeGroup::Fail(ExitCode code, const std::string& message) {
+  std::uint32_t none = 0;
+  if (!control().failure.compare_exchange_strong(none, 1)) return;
+  control().code = static_cast<int>(code);
+  std::strncpy(control().message, message.c_str(), sizeof(control().message) - 1);
+  control().failure.store(2);
+  control().Wake();
+}
+
+bool NodeGroup::failed() const { return control().failure.load() == 2; }
+
+void NodeGroup::RequireAlive(const Request& request) const {
+  if (!failed()) return;
+  vesalius::Fail(static_cast<ExitCode>(control().code), Describe(request),
+                 " was abandoned: ", control().message);
+}
+
+}  // namespace vesalius::dist

@@ -1,0 +1,77 @@
+// Where the ranks of one node meet: a page of shared memory with a counter a rank, a header of what
+// each rank calls, staging space, and the failure that ends them all. Waiting ranks sleep on a
+// futex, so that they take no time from ranks that compute, and wake within microseconds.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "dist/node/shared_memory.h"
+#include "dist/peers.h"
+#include "dist/request.h"
+
+namespace vesalius::dist {
+
+class Bootstrap;
+
+class NodeGroup {
+ public:
+  static constexpr std::size_t kStage = 256 << 10;  // bytes that a rank stages in one step
+
+  // Collective. `peers` by rank, all of this node.
+  NodeGroup(Bootstrap& bootstrap, const std::vector<Peer>& peers);
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  // Where a rank's data lies for others to read in place; serial 0: nowhere.
+  struct Location {
+    std::uint64_t serial = 0;  // of the allocation, unique in its rank
+    std::uint64_t offset = 0;
+    char address[48] = {};  // of the memory
+  };
+
+  struct Limit {
+    std::chrono::steady_clock::time_point deadline;
+    std::chrono::milliseconds duration;
+  };
+
+  // One meeting: announces `header` and `where`, and returns when all ranks have. Then, until this
+  // rank's next but one step, the others' headers, locations and stages of this step may be read.
+  // Throws Error(kPeerLost), or Error(kBug) when headers differ. Launch thread only.
+  void Step(const Request& request, const Header& header, const Location& where,
+            const Limit& limit);
+  // Of the step to come (to write) and of the last one (to read).
+  char* NextStage() const { return Stage(rank_, step_ + 1); }
+  const char* StageOf(int r) const { return Stage(r, step_); }
+  const Location& LocationOf(int r) const;
+
+  // Any thread, any time: ends this and every later step on all ranks. The first failure stays.
+  void Fail(ExitCode code, const std::string& message);
+  bool failed() const;
+  // Throws when the group has failed.
+  void RequireAlive(const Request& request) const;
+
+ private:
+  struct Slot;
+  struct Control;
+  Control& control() const;
+  Slot& SlotOf(int r, std::uint64_t step) const;
+  char* Stage(int r, std::uint64_t step) const;
+  bool AllArrived() const;
+  void Sleep(std::uint32_t seen) const;
+  void WaitForAll(const Request& request, const Limit& limit);
+  [[noreturn]] void FailHere(ExitCode code, const Request& request, const std::string& reason);
+
+  int rank_ = 0;
+  int size_ = 0;
+  SharedMemory memory_;
+  std::unique_ptr<PeerWatch> watch_;
+  std::uint64_t step_ = 0;
+};
+
+}  // namespace vesalius::dist
