@@ -176,7 +176,8 @@ std::string ResolveStep(const std::string& path, std::vector<std::string>* skipp
     }
   }
   Require(reasons.empty(), ExitCode::kInvalidData, "no checkpoint in ", clean,
-          " is good: ", Join(reasons, "; "));
+          " is good: ", Join(reasons, "; "),
+          "; name another one (--resume PATH, --checkpoint PATH), or start a new run folder");
   Fail(ExitCode::kInputMissing, clean, " has no checkpoint yet (", CheckpointFolder(clean),
        " is empty or missing)");
 }

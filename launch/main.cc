@@ -15,10 +15,10 @@ namespace {
 using vesalius::ExitCode;
 
 // Leaves at once, without destructors and exit handlers: after an error on one rank, finalising MPI
-// would wait for peers that never come.
+// would wait for peers that never come. An error without a text is another rank's to tell.
 [[noreturn]] void Leave(ExitCode code, const char* what, const char* advice) {
   std::fflush(stdout);
-  std::fprintf(stderr, "vesalius: %s%s\n", what, advice);
+  if (*what != '\0') std::fprintf(stderr, "vesalius: %s%s\n", what, advice);
   ::_exit(static_cast<int>(code));
 }
 

@@ -106,7 +106,8 @@ Start BeginAttempt(const PretrainOptions& options, const Inputs& in) {
   return start;
 }
 
-// Runs `body` on rank 0 and carries its outcome, a string or an error, to every rank.
+// Runs `body` on rank 0 and carries its outcome, a string or an error, to every rank. Of
+// several processes only rank 0's error has a text, so that the screen shows it once.
 std::string OnLead(dist::Bootstrap& bootstrap, const std::string& name,
                    const std::function<std::string()>& body) {
   std::string mine;
@@ -120,7 +121,8 @@ std::string OnLead(dist::Bootstrap& bootstrap, const std::string& name,
   const std::string outcome = bootstrap.Exchange(name, mine)[0];
   const size_t colon = outcome.find(':');
   const int code = std::stoi(outcome.substr(0, colon));
-  if (code != 0) Fail(static_cast<ExitCode>(code), outcome.substr(colon + 1));
+  const bool tells = bootstrap.rank() == 0 || std::string_view(bootstrap.kind()) == "local";
+  if (code != 0) Fail(static_cast<ExitCode>(code), tells ? outcome.substr(colon + 1) : "");
   return outcome.substr(colon + 1);
 }
 

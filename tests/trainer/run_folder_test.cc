@@ -186,7 +186,7 @@ TEST(RunFolderTest, WithoutAnyGoodCheckpointItSaysSo) {
   const Outcome outcome = Data().Run("ruined", kTwoMpi, Steps(12));
   EXPECT_EQ(outcome.status, 65) << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr(Folder("ruined")));
-  EXPECT_THAT(outcome.output, HasSubstr("none is usable"));
+  EXPECT_THAT(outcome.output, HasSubstr("is good: "));
   EXPECT_THAT(outcome.output, HasSubstr("--resume PATH"));
   for (const std::string& step : Committed(Folder("ruined")))
     EXPECT_THAT(outcome.output, HasSubstr(step));
