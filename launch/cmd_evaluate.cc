@@ -21,7 +21,7 @@ static ExitCode Run(const Arguments& arguments) {
   options.pictures = FLAGS_pictures;
   options.device = FLAGS_device;
   options.local_ranks = FLAGS_local_ranks;
-  LoadCudaPlugin(options.device);
+  PrepareDevice(options.device);
   trainer::Evaluate(options);
   return ExitCode::kFinished;
 }

@@ -22,7 +22,7 @@ static ExitCode Run(const Arguments& arguments) {
   options.device = FLAGS_device;
   options.check = FLAGS_check;
   options.local_ranks = FLAGS_local_ranks;
-  LoadCudaPlugin(options.device);
+  PrepareDevice(options.device);
   return trainer::Pretrain(options);
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/strings.h"
 #include "launch/command.h"
-#include "launch/cuda_plugin.h"
+#include "dist/cuda_plugin.h"
 #include "launch/output.h"
 #include "launch/torch_version.h"
 
@@ -20,7 +20,7 @@ static ExitCode Run(const Arguments&) {
   Print(StrCat("vesalius  ", VESALIUS_VERSION, "\nLibTorch  ", TorchVersion(), "\nMPI       ",
                Split(std::string(mpi, static_cast<std::size_t>(length)), ',')[0], "\nHDF5      ",
                major, ".", minor, ".", release, "\nCUDA      ",
-               HasCudaPlugin() ? "plug-in built" : "no plug-in", "\n"));
+               !dist::CudaPluginPath().empty() ? "plug-in built" : "no plug-in", "\n"));
   return ExitCode::kFinished;
 }
 

@@ -3,7 +3,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "checkpoints/safetensors.h"
 #include "data/augment.h"
 #include "data/image_codec.h"
 #include "trainer/device.h"
@@ -25,25 +24,9 @@ std::vector<std::string> Lines(const std::string& path) {
   return lines;
 }
 
-void WriteTensors(const std::string& path,
-                  const std::vector<std::pair<std::string, at::Tensor>>& tensors) {
-  std::vector<at::Tensor> keep;
-  std::vector<checkpoints::SafeTensor> out;
-  for (const auto& [name, tensor] : tensors) {
-    keep.push_back(tensor.to(at::kCPU, at::kFloat).contiguous());
-    out.push_back({name, "F32", keep.back().sizes().vec(), keep.back().data_ptr(),
-                   keep.back().nbytes()});
-  }
-  checkpoints::WriteSafeTensors(path, out, {{"format", "pt"}});
-}
-
 void EmbedImages(const LoadedModel& loaded, const EmbedOptions& options) {
   const Config& config = loaded.config;
-  data::PipelineOptions loader;
-  loader.image_size = config.model.vision.image_size;
-  loader.channels = config.model.vision.channels;
-  loader.mean = static_cast<float>(config.data.mean);
-  loader.std = static_cast<float>(config.data.std);
+  const data::PipelineOptions loader = PixelOptions(config);
   const std::vector<std::string> paths = Lines(options.images);
   const at::TensorOptions like = loaded.model->parameters()[0].tensor.options();
   std::vector<at::Tensor> global, regions, boxes, presence;

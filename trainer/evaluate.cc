@@ -38,11 +38,7 @@ void DrawPredictions(model::AnatomyVlm& model, const Config& config, const data:
                                                      0x4363D8, 0xF58231, 0x46F0F0};
   const at::NoGradGuard no_grad;
   MakeDirs(folder);
-  data::PipelineOptions options;
-  options.image_size = config.model.vision.image_size;
-  options.channels = config.model.vision.channels;
-  options.mean = static_cast<float>(config.data.mean);
-  options.std = static_cast<float>(config.data.std);
+  const data::PipelineOptions options = PixelOptions(config);
   for (std::int64_t i = 0; i < std::min<std::int64_t>(kPictures, dataset.size()); ++i) {
     const data::Record record = dataset.Get(i);
     std::vector<float> pixels = data::Prepare(record, options);

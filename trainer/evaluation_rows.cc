@@ -84,11 +84,7 @@ EvaluationRows CollectRows(model::AnatomyVlm& model, const Config& config,
                            const data::Tokenizer& tokenizer, const data::Dataset& dataset,
                            dist::Communicator& comm) {
   const at::NoGradGuard no_grad;
-  data::PipelineOptions options;
-  options.image_size = config.model.vision.image_size;
-  options.channels = config.model.vision.channels;
-  options.mean = static_cast<float>(config.data.mean);
-  options.std = static_cast<float>(config.data.std);
+  const data::PipelineOptions options = PixelOptions(config);
   const int report_length =
       config.data.report_length > 0 ? config.data.report_length : config.model.text.positions;
 

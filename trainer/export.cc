@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "checkpoints/safetensors.h"
 #include "data/record.h"
 #include "trainer/model_setup.h"
 
@@ -19,17 +18,6 @@ namespace vesalius::trainer {
 namespace {
 
 using Tensors = std::vector<std::pair<std::string, at::Tensor>>;
-
-void Write(const std::string& path, const Tensors& tensors) {
-  std::vector<at::Tensor> keep;
-  std::vector<checkpoints::SafeTensor> out;
-  for (const auto& [name, tensor] : tensors) {
-    keep.push_back(tensor.detach().to(at::kCPU, at::kFloat).contiguous());
-    out.push_back({name, "F32", keep.back().sizes().vec(), keep.back().data_ptr(),
-                   keep.back().nbytes()});
-  }
-  checkpoints::WriteSafeTensors(path, out, {{"format", "pt"}});
-}
 
 bool TakePrefix(const std::string& prefix, std::string* name) {
   if (name->rfind(prefix, 0) != 0) return false;
@@ -152,9 +140,9 @@ void Export(const std::string& checkpoint, const std::string& out) {
     if (!tower || name.rfind("text.projection.", 0) == 0) all.emplace_back(name, tensor);
   }
   MakeDirs(out + "/text");
-  Write(out + "/vision.safetensors", vision);
-  Write(out + "/text/model.safetensors", text);
-  Write(out + "/model.safetensors", all);
+  WriteTensors(out + "/vision.safetensors", vision);
+  WriteTensors(out + "/text/model.safetensors", text);
+  WriteTensors(out + "/model.safetensors", all);
   WriteFileAtomic(out + "/vision.json", TimmConfig(loaded.config.model.vision).dump(2) + "\n");
   WriteFileAtomic(out + "/text/config.json",
                   BertConfig(loaded.model->config().text).dump(2) + "\n");

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "checkpoints/safetensors.h"
 
 namespace vesalius::trainer {
 namespace {
@@ -112,6 +113,15 @@ std::unique_ptr<model::AnatomyVlm> BuildModel(Config config, const ModelVocabula
   return model;
 }
 
+data::PipelineOptions PixelOptions(const Config& config) {
+  data::PipelineOptions options;
+  options.image_size = config.model.vision.image_size;
+  options.channels = config.model.vision.channels;
+  options.mean = static_cast<float>(config.data.mean);
+  options.std = static_cast<float>(config.data.std);
+  return options;
+}
+
 model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
                               std::size_t image_labels, at::ScalarType type, at::Device device) {
   constexpr std::int64_t kRegions = data::kRegions;
@@ -162,6 +172,18 @@ void LoadState(const checkpoints::Reader& reader,
                   reader.Read(ViewOf(name, role, host));
                   tensor.copy_(host);
                 });
+}
+
+void WriteTensors(const std::string& path,
+                  const std::vector<std::pair<std::string, at::Tensor>>& tensors) {
+  std::vector<at::Tensor> keep;
+  std::vector<checkpoints::SafeTensor> out;
+  for (const auto& [name, tensor] : tensors) {
+    keep.push_back(tensor.detach().to(at::kCPU, at::kFloat).contiguous());
+    out.push_back({name, "F32", keep.back().sizes().vec(), keep.back().data_ptr(),
+                   keep.back().nbytes()});
+  }
+  checkpoints::WriteSafeTensors(path, out, {{"format", "pt"}});
 }
 
 LoadedModel LoadModel(const std::string& checkpoint, at::Device device) {

@@ -8,6 +8,7 @@
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/reader.h"
 #include "data/batch.h"
+#include "data/pipeline.h"
 #include "data/tokenizer.h"
 #include "data/vocabulary.h"
 #include "model/anatomy_vlm.h"
@@ -36,6 +37,9 @@ at::Tensor PadIds(const std::vector<std::vector<std::int64_t>>& rows);
 std::unique_ptr<model::AnatomyVlm> BuildModel(Config config, const ModelVocabulary& vocabulary,
                                               at::Device device);
 
+// How pixels reach the model: size, channels and normalisation; everything else at its default.
+data::PipelineOptions PixelOptions(const Config& config);
+
 // Zero-copy where types allow; `batch` must outlive the result on CPU.
 model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
                               std::size_t image_labels, at::ScalarType type, at::Device device);
@@ -48,6 +52,10 @@ std::vector<checkpoints::TensorView> StateViews(const std::vector<model::Paramet
 // Fills parameters (and optimiser state) from a checkpoint, whatever world size wrote it.
 void LoadState(const checkpoints::Reader& reader,
                const std::vector<model::ParameterInfo>& parameters, AdamW* optimiser);
+
+// Writes tensors as float32 into a safetensors file that PyTorch's users load.
+void WriteTensors(const std::string& path,
+                  const std::vector<std::pair<std::string, at::Tensor>>& tensors);
 
 // A checkpoint opened for use: configuration, vocabulary and a model in evaluation state.
 struct LoadedModel {

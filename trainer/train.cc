@@ -180,16 +180,12 @@ Session::Session(const TrainContext& context)
 
 data::PipelineOptions Session::LoaderOptions() const {
   const DataConfig& in = config_.data;
-  data::PipelineOptions out;
+  data::PipelineOptions out = PixelOptions(config_);
   out.seed = config_.seed;
   out.global_batch = config_.trainer.global_batch;
   out.rank = context_.comm.rank();
   out.ranks = context_.comm.size();
   out.workers = in.workers;
-  out.image_size = config_.model.vision.image_size;
-  out.channels = config_.model.vision.channels;
-  out.mean = static_cast<float>(in.mean);
-  out.std = static_cast<float>(in.std);
   out.rows_per_image = in.rows;
   out.perturb = in.perturb;
   out.text_length = in.text_length;
