@@ -15,6 +15,7 @@
 #include "dist/bootstrap_kinds.h"
 #include "dist/peers.h"
 #include "tests/dist/conformance.h"
+#include "tests/util/message_of.h"
 #include "tests/util/temp_dir.h"
 
 namespace vesalius::dist {
@@ -23,18 +24,6 @@ namespace {
 using std::chrono::milliseconds;
 using testing::AllOf;
 using testing::HasSubstr;
-
-template <typename Call>
-std::string MessageOf(ExitCode code, Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
 
 TEST(FileStore, RanksMeetAndExchange) {
   const TempDir folder;

@@ -4,26 +4,14 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "dist/bootstrap.h"
 #include "dist/gather.h"
+#include "tests/dist/on_ranks.h"
 
 namespace vesalius::dist {
 namespace {
 
 using Counts = std::vector<std::int64_t>;
-
-Bootstrap* g_mpi = nullptr;  // set when started by mpirun
-
-void OnRanks(int ranks, const std::function<void(Communicator&)>& body) {
-  const auto run = [&](Bootstrap& bootstrap) {
-    const auto comm = bootstrap.MakeCommunicator(Device::kCpu, {});
-    SCOPED_TRACE(testing::Message() << "rank " << comm->rank() << " of " << comm->size());
-    body(*comm);
-  };
-  if (g_mpi != nullptr) return run(*g_mpi);
-  RunLocalRanks(ranks, run);
-}
 
 class Gather : public testing::TestWithParam<int> {};
 
@@ -157,15 +145,3 @@ TEST(GatherFaults, ALostPeerComesOutOfBackward) {
 
 }  // namespace
 }  // namespace vesalius::dist
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  vesalius::log::Init(argv[0]);
-  std::unique_ptr<vesalius::dist::Bootstrap> mpi = vesalius::dist::MakeBootstrap();
-  if (mpi->size() > 1) {
-    vesalius::dist::g_mpi = mpi.get();
-    // The rank count is mpirun's; one instance of each test.
-    testing::GTEST_FLAG(filter) = "*/0";
-  }
-  return RUN_ALL_TESTS();
-}

@@ -8,28 +8,17 @@
 #include <mutex>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "dist/bootstrap.h"
 #include "dist/grad_exchange.h"
 #include "ops/sum_squares.h"
+#include "tests/dist/on_ranks.h"
+#include "tests/util/message_of.h"
 
 namespace vesalius::dist {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-Bootstrap* g_mpi = nullptr;  // set when started by mpirun
-
-void OnRanks(int ranks, const std::function<void(Communicator&)>& body) {
-  const auto run = [&](Bootstrap& bootstrap) {
-    const auto comm = bootstrap.MakeCommunicator(Device::kCpu, {});
-    SCOPED_TRACE(testing::Message() << "rank " << comm->rank() << " of " << comm->size());
-    body(*comm);
-  };
-  if (g_mpi != nullptr) return run(*g_mpi);
-  RunLocalRanks(ranks, run);
-}
 
 // A small network with a head that may be left out: parameters w0, b0, w1, b1, head.
 struct Net {
@@ -242,18 +231,6 @@ TEST_P(Exchange, FlagsRideExactly) {
   });
 }
 
-template <typename Call>
-std::string MessageOf(ExitCode code, Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
-
 TEST_P(Exchange, MisuseIsNamed) {
   OnRanks(GetParam(), [](Communicator& comm) {
     const Net net(at::kFloat);
@@ -285,15 +262,3 @@ TEST_P(Exchange, DifferentModelsAreNamed) {
 
 }  // namespace
 }  // namespace vesalius::dist
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  vesalius::log::Init(argv[0]);
-  std::unique_ptr<vesalius::dist::Bootstrap> mpi = vesalius::dist::MakeBootstrap();
-  if (mpi->size() > 1) {
-    vesalius::dist::g_mpi = mpi.get();
-    // The rank count is mpirun's; one instance of each test.
-    testing::GTEST_FLAG(filter) = "*/0";
-  }
-  return RUN_ALL_TESTS();
-}

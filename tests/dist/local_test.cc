@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "dist/bootstrap.h"
 #include "tests/dist/conformance.h"
+#include "tests/util/message_of.h"
 
 namespace vesalius::dist {
 namespace {
@@ -14,19 +15,6 @@ namespace {
 using std::chrono::milliseconds;
 using testing::AllOf;
 using testing::HasSubstr;
-
-// What a call throws, as text; its code must be `code`.
-template <typename Call>
-std::string MessageOf(ExitCode code, Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
 
 class Local : public testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Ranks, Local, testing::Values(1, 2, 3, 4));

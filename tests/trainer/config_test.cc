@@ -3,21 +3,14 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "tests/util/message_of.h"
 #include "trainer/schedule.h"
 
 namespace vesalius::trainer {
 namespace {
 
 std::string FailureOf(const std::vector<std::string>& settings, ExitCode code = ExitCode::kConfig) {
-  try {
-    LoadConfig("tiny", "", settings);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code);
-    return error.what();
-  }
-  ADD_FAILURE() << "accepted " << Join(settings, " ");
-  return "";
+  return MessageOf(code, [&] { LoadConfig("tiny", "", settings); });
 }
 
 TEST(Config, EveryPresetIsValidAndResolvesToItself) {
