@@ -15,10 +15,9 @@ enum class Purpose : std::uint32_t {
   kShuffle = 2,
   kAugment = 3,
   kRegionText = 4,
-  kDropout = 5,
   kPhantom = 6,
   kSplit = 7,
-  kDemo = 8,
+  kTest = 8,
 };
 
 // Four 32-bit outputs of Philox4x32-10 for one counter and key.

@@ -50,7 +50,6 @@ std::vector<ParameterInfo> AnatomyVlm::parameters() {
   for (const auto& item : named_parameters()) {
     const std::string& name = item.key();
     const bool table = name.find("embeddings.") != std::string::npos ||
-                       name.find("tokens") != std::string::npos ||
                        name.find("token") != std::string::npos ||
                        name.find("pos") != std::string::npos;
     list.push_back({name, item.value(), item.value().dim() > 1 && !table});
@@ -86,8 +85,6 @@ void AnatomyVlm::SetStage(int stage) {
     item.value().requires_grad_(trains);
   }
 }
-
-at::ScalarType AnatomyVlm::type() const { return fine_scale_.scalar_type(); }
 
 at::Tensor AnatomyVlm::Boxes(const at::Tensor& regions) const {
   const at::Tensor hidden = at::relu(box2_->Forward(at::relu(box1_->Forward(regions))));

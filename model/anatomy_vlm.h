@@ -19,7 +19,6 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   AnatomyVlm(const ModelConfig& config, std::uint64_t seed, at::Tensor label_prompts,
              at::Tensor family);
 
-  torch::nn::Module& module() override { return *this; }
   std::vector<ParameterInfo> parameters() override;
   bool NeedsRegionTexts(int stage) const override;
   bool NeedsReports() const override { return config_.loss.pair > 0; }
@@ -44,7 +43,6 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
  private:
   at::Tensor Boxes(const at::Tensor& regions) const;
   at::Tensor RegionEmbedding(const VisionTransformer::Output& out) const;
-  at::ScalarType type() const;
 
   ModelConfig config_;
   int stage_ = 3;

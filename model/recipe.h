@@ -9,7 +9,6 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <map>
 #include <string>
@@ -31,7 +30,7 @@ struct BatchTensors {
   at::Tensor region_truth;     // [n, 29] int8
   at::Tensor texts;            // [u, L] int64
   at::Tensor signatures;       // [u, 4] int64: hash, region, finding, polarity
-  at::Tensor reports;          // [n, Lr] int64; may be undefined
+  at::Tensor reports;          // [n, Lr] int64; [0, 0] where no loss reads them
   at::Tensor report_hash;      // [n] int64
 
   // Images [i0, i1) and texts [t0, t1) of the batch, for Encode.
@@ -56,7 +55,6 @@ struct ParameterInfo {
 class Recipe {
  public:
   virtual ~Recipe() = default;
-  virtual torch::nn::Module& module() = 0;
   // In a fixed order, each tensor once.
   virtual std::vector<ParameterInfo> parameters() = 0;
   virtual bool NeedsRegionTexts(int stage) const = 0;

@@ -2,6 +2,10 @@
 
 namespace vesalius::trainer {
 
+double ClipScale(double norm, double clip) {
+  return clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1.0;
+}
+
 AdamW::AdamW(std::vector<model::ParameterInfo> parameters, const AdamWOptions& options)
     : parameters_(std::move(parameters)), options_(options) {
   for (const auto& parameter : parameters_) {

@@ -242,8 +242,6 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
 
 DataConfig ReadData(const DataProto& in, int positions, double pair, const Checker& check) {
   check.Range("data.workers", in.workers(), 0, 1024);
-  if (!in.vocab().empty())
-    Require(Exists(in.vocab()), ExitCode::kInputMissing, "data.vocab: no file ", in.vocab());
   check.Range("data.rows", in.rows(), 1, 29);
   check.Number("data.perturb", in.perturb(), 0, 1);
   check.Range("data.text_length", in.text_length(), 2, positions);

@@ -2,8 +2,9 @@
 
 #include <ATen/Parallel.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <sched.h>
+#include <unistd.h>
 
-#include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -25,12 +26,15 @@ at::Device ChooseDevice(const std::string& name, int node_rank) {
   return at::kCPU;
 }
 
-void SetUpThreads(int wanted, int node_size, bool deterministic) {
+void SetUpThreads(int wanted, int node_size) {
   if (const std::string said = dist::WidenAffinity(wanted); !said.empty()) log::Info(said);
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());  // that it may use
-  const int threads = wanted > 0 ? wanted : std::max(1, cores / std::max(1, node_size));
-  at::set_num_threads(threads);
-  at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
+  const int online = static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
+  cpu_set_t allowed;
+  const int cores =
+      ::sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : online;
+  // A rank bound to fewer cores than the node has does not share them with the others.
+  const int sharing = cores < online ? 1 : std::max(1, node_size);
+  at::set_num_threads(wanted > 0 ? wanted : std::max(1, cores / sharing));
 }
 
 }  // namespace vesalius::trainer

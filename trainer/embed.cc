@@ -33,7 +33,7 @@ void EmbedImages(const LoadedModel& loaded, const EmbedOptions& options) {
   for (std::size_t begin = 0; begin < paths.size(); begin += kBatch) {
     const std::size_t end = std::min(paths.size(), begin + kBatch);
     std::vector<float> pixels;
-    std::vector<at::Tensor> geometry;
+    std::vector<data::Geometry> geometry;
     for (std::size_t i = begin; i < end; ++i) {
       data::Geometry g;
       const data::Image image = data::ResizePad(
@@ -41,10 +41,7 @@ void EmbedImages(const LoadedModel& loaded, const EmbedOptions& options) {
       std::vector<float> prepared(data::PixelCount(loader));
       data::Prepare(image, loader, prepared);
       pixels.insert(pixels.end(), prepared.begin(), prepared.end());
-      geometry.push_back(at::tensor({static_cast<float>(g.original_width),
-                                     static_cast<float>(g.original_height), g.scale,
-                                     static_cast<float>(g.pad_left),
-                                     static_cast<float>(g.pad_top)}));
+      geometry.push_back(g);
     }
     const auto n = static_cast<std::int64_t>(end - begin);
     const auto encoded = loaded.model->EncodeImages(
@@ -83,8 +80,8 @@ void Embed(const EmbedOptions& options) {
   Require(options.images.empty() != options.texts.empty(), ExitCode::kUsage,
           "give exactly one of --images FILE and --texts FILE");
   const at::NoGradGuard no_grad;
-  SetUpThreads(0, 1, /*deterministic=*/true);
-  const LoadedModel loaded = LoadModel(options.checkpoint, ChooseDevice("auto", 0));
+  SetUpThreads(0, 1);
+  const LoadedModel loaded = LoadModel(options.checkpoint, at::kCPU);
   if (!options.images.empty()) EmbedImages(loaded, options);
   else EmbedTexts(loaded, options);
 }

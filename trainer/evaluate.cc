@@ -39,8 +39,15 @@ void DrawPredictions(model::AnatomyVlm& model, const Config& config, const data:
   const at::NoGradGuard no_grad;
   MakeDirs(folder);
   const data::PipelineOptions options = PixelOptions(config);
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(kPictures, dataset.size()); ++i) {
-    const data::Record record = dataset.Get(i);
+  int drawn = 0;
+  for (std::int64_t i = 0; i < dataset.size() && drawn < kPictures; ++i) {
+    data::Record record;
+    try {
+      record = dataset.Get(i);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::kInvalidData) throw;
+      continue;  // told and counted when the figures were computed
+    }
     std::vector<float> pixels = data::Prepare(record, options);
     const at::Tensor like = model.parameters()[0].tensor;
     const at::Tensor image =
@@ -63,13 +70,13 @@ void DrawPredictions(model::AnatomyVlm& model, const Config& config, const data:
       if (presence[r].item<float>() > 0)
         draw(box[r][0], box[r][1], box[r][2], box[r][3], kColours[r % kColours.size()]);
     }
-    data::WritePng(StrCat(folder, "/", std::setfill('0'), std::setw(3), i, ".png"), canvas);
+    data::WritePng(StrCat(folder, "/", std::setfill('0'), std::setw(3), drawn++, ".png"), canvas);
   }
 }
 
 Figures EvaluateRank(dist::Bootstrap& bootstrap, const EvaluateOptions& options) {
   const at::Device device = ChooseDevice(options.device, bootstrap.node_rank());
-  SetUpThreads(0, bootstrap.node_size(), /*deterministic=*/true);
+  SetUpThreads(0, bootstrap.node_size());
   const LoadedModel loaded = LoadModel(options.checkpoint, device);
   const auto dataset = data::OpenDataset(options.data[0], data::ParseSplit(options.split));
   Require(dataset->size() > 0, ExitCode::kInvalidData, options.data[0], " has no records in split ",

@@ -54,7 +54,7 @@ at::Tensor MeanTrainingBox(const data::Dataset& dataset, at::Tensor* seen) {
   constexpr std::int64_t kSample = 2000;  // records read at most, evenly spread
   const auto train = data::OpenDataset(dataset.path(), data::Split::kTrain);
   at::Tensor sum = at::zeros({kRegions, 4}, at::kDouble), count = at::zeros({kRegions}, at::kDouble);
-  const std::int64_t stride = std::max<std::int64_t>(1, train->size() / kSample);
+  const std::int64_t stride = std::max<std::int64_t>(1, (train->size() + kSample - 1) / kSample);
   for (std::int64_t i = 0; i < train->size(); i += stride) {
     try {
       const data::Record record = train->Get(i);
@@ -332,11 +332,14 @@ Figures ZeroShot(model::AnatomyVlm& model, const Config& config, const data::Tok
 
 }  // namespace
 
-at::Tensor OriginalPixels(const at::Tensor& boxes, const at::Tensor& geometry, int side) {
-  const auto g = geometry.accessor<float, 1>();
-  const at::Tensor offset = at::tensor({g[3], g[4], g[3], g[4]});
-  const at::Tensor limit = at::tensor({g[0], g[1], g[0], g[1]});
-  const at::Tensor pixels = (ops::CornersFromCentre(boxes.to(at::kFloat)) * side - offset) / g[2];
+at::Tensor OriginalPixels(const at::Tensor& boxes, const data::Geometry& geometry, int side) {
+  const auto corners = [](int x, int y) {
+    return at::tensor({x, y, x, y}, at::kFloat);
+  };
+  const at::Tensor offset = corners(geometry.pad_left, geometry.pad_top);
+  const at::Tensor limit = corners(geometry.original_width, geometry.original_height);
+  const at::Tensor pixels =
+      (ops::CornersFromCentre(boxes.to(at::kFloat)) * side - offset) / geometry.scale;
   return at::minimum(pixels.clamp_min(0), limit);
 }
 

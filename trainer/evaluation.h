@@ -25,12 +25,11 @@ struct EvaluationRows {
   at::Tensor true_boxes, valid;                      // [n,29,4] float, [n,29] uint8
   at::Tensor labels, abnormal, image_labels;         // int8 [n,29,F], [n,29], [n,K]
   at::Tensor report_hash;                            // [n] int64; 0 = no report
-  at::Tensor geometry;                               // [n,5] original width, height, scale, pads
   std::vector<std::vector<data::Sentence>> sentences;  // [n*29]
   std::int64_t unreadable = 0;
 };
 
-// Collective; complete on rank 0, empty elsewhere.
+// Collective; every rank receives all rows.
 EvaluationRows CollectRows(model::AnatomyVlm& model, const Config& config,
                            const data::Tokenizer& tokenizer, const data::Dataset& dataset,
                            dist::Communicator& comm);
@@ -43,8 +42,8 @@ Figures EvaluateDataset(model::AnatomyVlm& model, const Config& config,
 // The main figures by dotted name, those that are not null.
 std::vector<std::pair<std::string, double>> Headline(const Figures& figures);
 
-// Boxes [m, 4] cx cy w h of the padded square -> x0 y0 x1 y1 in original pixels, clamped to the image;
-// geometry [5] as above, `side` of the square it refers to.
-at::Tensor OriginalPixels(const at::Tensor& boxes, const at::Tensor& geometry, int side);
+// Boxes [m, 4] cx cy w h of the padded square of `side` pixels -> x0 y0 x1 y1 in original pixels,
+// clamped to the image.
+at::Tensor OriginalPixels(const at::Tensor& boxes, const data::Geometry& geometry, int side);
 
 }  // namespace vesalius::trainer

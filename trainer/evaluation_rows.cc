@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "data/augment.h"
 #include "dist/gather.h"
+#include "dist/tensor.h"
 #include "trainer/evaluation.h"
 #include "trainer/model_setup.h"
 
@@ -16,7 +17,7 @@ constexpr std::int64_t kBatch = 64;
 
 // Facts of the records of one slice, appended record by record.
 struct Facts {
-  std::vector<float> boxes, geometry;
+  std::vector<float> boxes;
   std::vector<std::uint8_t> valid;
   std::vector<std::int8_t> labels, abnormal, image_labels;
   std::vector<std::int64_t> report_hash;
@@ -38,10 +39,6 @@ struct Facts {
                         record.image_labels.end());
     report_hash.push_back(
         record.report.empty() ? 0 : static_cast<std::int64_t>(record.report_hash));
-    const data::Geometry& g = record.geometry;
-    geometry.insert(geometry.end(), {static_cast<float>(g.original_width),
-                                     static_cast<float>(g.original_height), g.scale,
-                                     static_cast<float>(g.pad_left), static_cast<float>(g.pad_top)});
   }
 };
 
@@ -122,7 +119,8 @@ EvaluationRows CollectRows(model::AnatomyVlm& model, const Config& config,
   const std::int64_t d = config.model.embed_dim;
   const std::vector<std::int64_t> counts = dist::GatherCounts(comm, "evaluation.counts", n);
   const auto gather = [&](const char* name, const at::Tensor& rows) {
-    return dist::GatherRowsDetached(comm, name, rows.contiguous(), counts);
+    const at::Tensor mine = rows.contiguous().to(dist::DeviceOf(comm));
+    return dist::GatherRowsDetached(comm, name, mine, counts).cpu();
   };
   EvaluationRows all;
   all.boxes = gather("evaluation.boxes", Joined(outputs.boxes, {0, kRegions, 4}));
@@ -141,7 +139,6 @@ EvaluationRows CollectRows(model::AnatomyVlm& model, const Config& config,
   all.abnormal = small("evaluation.abnormal", facts.abnormal, {n, kRegions});
   all.image_labels = small("evaluation.image_labels", facts.image_labels, {n, k});
   all.report_hash = gather("evaluation.hashes", Copy(facts.report_hash, {n}, at::kLong));
-  all.geometry = gather("evaluation.geometry", Copy(facts.geometry, {n, 5}, at::kFloat));
   for (const std::string& part :
        dist::AllGatherBytes(comm, "evaluation.sentences", facts.sentences.dump()))
     for (const auto& of_region : nlohmann::json::parse(part)) {

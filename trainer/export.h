@@ -5,7 +5,7 @@
 
 namespace vesalius::trainer {
 
-// Writes OUT/vision.safetensors (timm ViT names), OUT/text.safetensors (Hugging Face BERT names),
+// Writes OUT/vision.safetensors (timm ViT names), OUT/text/ (a Hugging Face BERT folder),
 // OUT/model.safetensors (everything, our names), configs as JSON and vocab.txt.
 void Export(const std::string& checkpoint, const std::string& out);
 

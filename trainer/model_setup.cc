@@ -135,19 +135,16 @@ model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
   out.region_abnormal = Wrap(batch.region_abnormal, {n, kRegions}, at::kChar).to(device);
   out.image_labels = Wrap(batch.image_labels, {n, k}, at::kChar).to(device);
   out.report_hash = Wrap(batch.report_hash, {n}, at::kLong).to(device);
-  if (!batch.region_text.empty() || n == 0) {
-    out.region_text = Wrap(batch.region_text, {n, kRegions}, at::kInt).to(device);
-    out.region_truth = Wrap(batch.region_truth, {n, kRegions}, at::kChar).to(device);
-    out.texts = Wrap(batch.texts.ids, {batch.texts.rows, batch.texts.length}, at::kLong).to(device);
-    const auto* facts = reinterpret_cast<const std::int64_t*>(batch.signatures.data());
-    static_assert(sizeof(data::TextSignature) == 4 * sizeof(std::int64_t));
-    out.signatures = at::from_blob(const_cast<std::int64_t*>(facts), {batch.texts.rows, 4},
-                                   at::TensorOptions().dtype(at::kLong))
-                         .to(device);
-  }
-  if (batch.reports.length > 0)
-    out.reports =
-        Wrap(batch.reports.ids, {batch.reports.rows, batch.reports.length}, at::kLong).to(device);
+  out.region_text = Wrap(batch.region_text, {n, kRegions}, at::kInt).to(device);
+  out.region_truth = Wrap(batch.region_truth, {n, kRegions}, at::kChar).to(device);
+  out.texts = Wrap(batch.texts.ids, {batch.texts.rows, batch.texts.length}, at::kLong).to(device);
+  const auto* facts = reinterpret_cast<const std::int64_t*>(batch.signatures.data());
+  static_assert(sizeof(data::TextSignature) == 4 * sizeof(std::int64_t));
+  out.signatures = at::from_blob(const_cast<std::int64_t*>(facts), {batch.texts.rows, 4},
+                                 at::TensorOptions().dtype(at::kLong))
+                       .to(device);
+  out.reports =
+      Wrap(batch.reports.ids, {batch.reports.rows, batch.reports.length}, at::kLong).to(device);
   return out;
 }
 

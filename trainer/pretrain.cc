@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <iostream>
-#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "checkpoints/attempt.h"
 #include "checkpoints/reader.h"
+#include "dist/bootstrap.h"
 #include "trainer/device.h"
 #include "trainer/stop_signal.h"
 #include "trainer/train.h"
@@ -62,6 +63,12 @@ bool IsUsed(const std::string& run) {
   return Exists(run + "/ATTEMPT") || Exists(run + "/metrics.jsonl") || Exists(run + "/ckpt");
 }
 
+void RequireUnused(const PretrainOptions& options) {
+  Require(options.resume != "none" || !IsUsed(options.run), ExitCode::kConfig, options.run,
+          " already holds a run, and --resume none starts from nothing: choose a new folder, or "
+          "leave --resume out to go on");
+}
+
 std::string FindCheckpoint(const PretrainOptions& options) {
   if (options.resume == "none") return "";
   const bool automatic = options.resume == "auto";
@@ -92,13 +99,33 @@ void RequireFits(const std::string& step_folder, const Inputs& in) {
             "); resume with the original data, or start a new run folder");
 }
 
+// Steps of this run that are newer than the one it goes on from (damaged, or passed over by --resume
+// PATH) would win the next time: they move to quarantine.
+void SetNewerAside(const std::string& run, const std::string& resume_from) {
+  const std::vector<std::string> steps = checkpoints::ListSteps(run);
+  const auto from = std::find_if(steps.begin(), steps.end(), [&](const std::string& step) {
+    return !resume_from.empty() && std::filesystem::equivalent(step, resume_from);
+  });
+  if (from == steps.end()) return;
+  for (auto newer = steps.begin(); newer != from; ++newer) {
+    checkpoints::Quarantine(*newer);
+    log::Warning(*newer, " is newer than the step to go on from; it is moved to ", run,
+                 "/ckpt/quarantine");
+  }
+}
+
+// What a start in this run folder would meet, without touching it (--check).
+void CheckStart(const PretrainOptions& options, const Inputs& in) {
+  RequireUnused(options);
+  if (const std::string found = FindCheckpoint(options); !found.empty()) RequireFits(found, in);
+}
+
 Start BeginAttempt(const PretrainOptions& options, const Inputs& in) {
-  Require(options.resume != "none" || !IsUsed(options.run), ExitCode::kConfig, options.run,
-          " already holds a run, and --resume none starts from nothing: choose a new folder, or "
-          "leave --resume out to go on");
+  RequireUnused(options);
   Start start{checkpoints::Attempt::Acquire(options.run), ""};
   start.resume_from = FindCheckpoint(options);
   if (!start.resume_from.empty()) RequireFits(start.resume_from, in);
+  SetNewerAside(options.run, start.resume_from);
   checkpoints::UnmarkDone(options.run);
   const std::string folder = StrCat(options.run, "/attempts/", start.attempt->number());
   MakeDirs(folder);
@@ -126,6 +153,12 @@ std::string OnLead(dist::Bootstrap& bootstrap, const std::string& name,
   return outcome.substr(colon + 1);
 }
 
+void RequireEnoughSamples(const Config& config, int ranks) {
+  Require(config.trainer.global_batch >= ranks, ExitCode::kConfig,
+          "trainer.global_batch = ", config.trainer.global_batch, " is less than the ", ranks,
+          " ranks");
+}
+
 // The resolved configuration of every rank must be the same.
 void RequireAgreement(dist::Bootstrap& bootstrap, const Inputs& in) {
   const std::string mine = StrCat(Hex64(Hash64(in.config.text)), " ", in.train->fingerprint());
@@ -144,11 +177,9 @@ void WritePid(const std::string& run, int attempt, int rank) {
 
 ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, const Inputs& in) {
   RequireAgreement(bootstrap, in);
-  Require(in.config.trainer.global_batch >= bootstrap.size(), ExitCode::kConfig,
-          "trainer.global_batch = ", in.config.trainer.global_batch, " is less than the ",
-          bootstrap.size(), " ranks");
+  RequireEnoughSamples(in.config, bootstrap.size());
   const at::Device device = ChooseDevice(options.device, bootstrap.node_rank());
-  SetUpThreads(in.config.trainer.threads, bootstrap.node_size(), in.config.trainer.deterministic);
+  SetUpThreads(in.config.trainer.threads, bootstrap.node_size());
 
   Start start;
   const std::string facts = OnLead(bootstrap, "start", [&] {
@@ -171,7 +202,7 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
     log::Info("attempt ", attempt, ": ", bootstrap.size(), " rank(s) over ", comm->backend(), ", ",
               at::get_num_threads(), " thread(s) each, ", in.train->size(), " training samples");
   const ExitCode code =
-      Train({in.config, options.run, bootstrap, *comm, device, in.train, in.valid, in.vocabulary,
+      Train({in.config, options.run, *comm, device, in.train, in.valid, in.vocabulary,
              start.attempt.get(), parts[1], attempt, parts[2]});
   if (code == ExitCode::kFinished && bootstrap.rank() == 0)
     log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run, "/ckpt");
@@ -183,13 +214,16 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
 ExitCode Pretrain(const PretrainOptions& options) {
   Require(!options.run.empty(), ExitCode::kUsage, "give the run folder with --run DIR");
   const Inputs in = LoadInputs(options);
-  ChooseDevice(options.device, 0);
+  const bool cuda = ChooseDevice(options.device, 0).is_cuda();
+  RequireEnoughSamples(in.config, std::max(1, options.local_ranks));
   if (options.check) {
+    CheckStart(options, in);
     std::cout << in.config.text << "# " << in.train->path() << ": " << in.train->size()
               << " training samples, fingerprint " << in.train->fingerprint() << "\n";
     return ExitCode::kFinished;
   }
-  InstallStopSignals(/*with_usr1=*/!ChooseDevice(options.device, 0).is_cuda());
+  InstallStopSignals(/*with_usr1=*/!cuda);
+  at::globalContext().setDeterministicAlgorithms(in.config.trainer.deterministic, false);
   if (options.local_ranks > 0) {
     std::vector<ExitCode> codes(options.local_ranks);
     dist::RunLocalRanks(options.local_ranks, [&](dist::Bootstrap& bootstrap) {

@@ -1,7 +1,10 @@
 #include "trainer/ranking_metrics.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+
+#include "base/error.h"
 
 namespace vesalius::trainer {
 namespace {
@@ -13,8 +16,12 @@ struct Scored {
 
 std::vector<Scored> Labelled(std::span<const double> scores, std::span<const int> labels) {
   std::vector<Scored> items;
-  for (std::size_t i = 0; i < scores.size(); ++i)
-    if (labels[i] == 0 || labels[i] == 1) items.push_back({scores[i], labels[i]});
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (labels[i] != 0 && labels[i] != 1) continue;
+    Require(std::isfinite(scores[i]), ExitCode::kNumericalStop,
+            "a score is not finite: the model's parameters are damaged or diverged");
+    items.push_back({scores[i], labels[i]});
+  }
   return items;
 }
 

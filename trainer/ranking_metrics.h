@@ -9,7 +9,7 @@
 namespace vesalius::trainer {
 
 // Area under the ROC curve = P(score of a positive > score of a negative) + ties / 2 (Mann-Whitney U by
-// midranks). labels 1 or 0; other labels are left out. Nothing where a class has fewer than `at_least`.
+// midranks). Scores that are not finite: Error(kNumericalStop). labels 1 or 0; other labels are left out. Nothing where a class has fewer than `at_least`.
 std::optional<double> Auroc(std::span<const double> scores, std::span<const int> labels,
                             int at_least = 1);
 

@@ -1,14 +1,16 @@
 #include "trainer/stop_signal.h"
 
+#include <atomic>
 #include <csignal>
 #include <initializer_list>
 
 namespace vesalius::trainer {
 namespace {
 
-volatile std::sig_atomic_t g_stop = 0;
+std::atomic<bool> g_stop{false};  // lock-free: safe in a handler, and read by every local rank
+static_assert(std::atomic<bool>::is_always_lock_free);
 
-void OnSignal(int) { g_stop = 1; }
+void OnSignal(int) { g_stop = true; }
 
 }  // namespace
 
@@ -20,6 +22,6 @@ void InstallStopSignals(bool with_usr1) {
     sigaction(signal, &action, nullptr);
 }
 
-bool StopRequested() { return g_stop != 0; }
+bool StopRequested() { return g_stop; }
 
 }  // namespace vesalius::trainer

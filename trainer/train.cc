@@ -243,14 +243,17 @@ Outcome Session::Step(std::int64_t step) {
   record.counts = {{"stage", stage_}, {"unreadable", sums[1]}};
   RequireFinite(record);
 
-  const double clip = config_.trainer.clip;
-  const double scale = clip > 0 ? std::min(1.0, clip / (record.grad_norm + 1e-6)) : 1.0;
-  optimiser_.Step(exchange_.touched(), record.lr, scale);
+  optimiser_.Step(exchange_.touched(), record.lr,
+                  ClipScale(record.grad_norm, config_.trainer.clip));
   model_->AfterStep();
   loader_state_ = batch.state;
   clock.Mark("optimiser");
 
   record.seconds = clock.seconds();
+  record.seconds.insert(record.seconds.end(), {{"loader.wait", batch.wait_s},
+                                               {"loader.read", batch.read_s},
+                                               {"loader.decode", batch.decode_s},
+                                               {"loader.augment", batch.augment_s}});
   record.samples_per_s = static_cast<double>(config_.trainer.global_batch) / clock.total();
   return outcome;
 }

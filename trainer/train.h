@@ -8,7 +8,6 @@
 #include "checkpoints/attempt.h"
 #include "checkpoints/writer.h"
 #include "data/dataset.h"
-#include "dist/bootstrap.h"
 #include "dist/communicator.h"
 #include "trainer/config.h"
 #include "trainer/model_setup.h"
@@ -18,7 +17,6 @@ namespace vesalius::trainer {
 struct TrainContext {
   const Config& config;
   std::string run_folder;
-  dist::Bootstrap& bootstrap;
   dist::Communicator& comm;
   at::Device device;
   std::shared_ptr<const data::Dataset> train, valid;  // valid may be null or empty
@@ -30,7 +28,7 @@ struct TrainContext {
 };
 
 // kFinished when all steps are done, kSavedResumable after a stop request and its checkpoint.
-// Errors: kPeerLost, kCannotSave, kFenced, kNumericalStop, kConfig (the checkpoint does not fit).
+// Errors: kPeerLost, kCannotSave, kFenced, kNumericalStop, kInvalidData (the checkpoint does not fit).
 ExitCode Train(const TrainContext& context);
 
 }  // namespace vesalius::trainer

@@ -36,7 +36,7 @@ TEST(Kill, TheNewestCheckpointIsAlwaysGood) {
   const int kills = given != nullptr ? std::atoi(given) : 20;
   const TempDir dir;
   const std::string& run = dir.path();
-  Random random(static_cast<std::uint64_t>(getpid()), Purpose::kDemo);
+  Random random(static_cast<std::uint64_t>(getpid()), Purpose::kTest);
   std::int64_t committed = 0;
   int leftovers = 0;
   for (int kill_number = 0; kill_number < kills; ++kill_number) {

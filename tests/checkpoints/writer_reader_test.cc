@@ -51,7 +51,7 @@ class Checkpoint : public testing::Test {
 };
 
 TEST(Boxes, SplitFollowsMemoryAndCoversTheBox) {
-  Random random(1, Purpose::kDemo);
+  Random random(1, Purpose::kTest);
   for (int round = 0; round < 200; ++round) {
     Box box;
     for (std::uint64_t d = random.Below(4); d > 0; --d) {
@@ -181,7 +181,7 @@ TEST_F(Checkpoint, RefusesOtherShapeDtypeOrName) {
 TEST_F(Checkpoint, EveryFlippedByteIsFoundAndTheOlderStepUsed) {
   Save(1);
   Save(2, 2);
-  Random random(5, Purpose::kDemo);
+  Random random(5, Purpose::kTest);
   for (const std::string& name : ListDir(step(2))) {
     const std::string path = step(2) + "/" + name, content = ReadFile(path);
     for (int round = 0; round < 60; ++round) {

@@ -12,7 +12,7 @@ namespace vesalius::data {
 namespace {
 
 TEST(Phantom, PaintedFindingsPerStudy) {
-  Random random(3, Purpose::kDemo);
+  Random random(3, Purpose::kTest);
   double painted = 0, studies = 0;
   for (int i = 0; i < 3000; ++i) {
     const phantom::Patient patient = phantom::DrawPatient(random);
@@ -31,7 +31,7 @@ TEST(Phantom, PaintedFindingsPerStudy) {
 
 // A painted finding changes the pixels of its box and hardly others.
 TEST(Phantom, FindingsAreVisible) {
-  Random random(9, Purpose::kDemo);
+  Random random(9, Purpose::kTest);
   const phantom::Patient patient = phantom::DrawPatient(random);
   const phantom::Pose pose = phantom::DrawPose(patient, random);
   const phantom::Film plain = phantom::RenderChest(patient.layout, pose, 64);

@@ -290,7 +290,7 @@ TEST(LearnVocabulary, MergesTheMostFrequentPairFirst) {
 }
 
 TEST(LearnVocabulary, KeepsTheLimitAndEncodesEverything) {
-  Random random(5, Purpose::kDemo);
+  Random random(5, Purpose::kTest);
   std::vector<std::string> texts;
   for (int i = 0; i < 1200; ++i) {
     std::string text;
@@ -317,7 +317,7 @@ TEST(LearnVocabulary, KeepsTheLimitAndEncodesEverything) {
 }
 
 TEST(LearnVocabulary, FiftyThousandSentencesTakeSeconds) {
-  Random random(6, Purpose::kDemo);
+  Random random(6, Purpose::kTest);
   std::vector<std::string> words;
   for (int i = 0; i < 5000; ++i) {
     std::string word;

@@ -49,7 +49,7 @@ class Buffer {
 // integers.
 template <typename T>
 std::vector<T> Values(int rank, std::int64_t count, bool rounding, int salt = 0) {
-  Random random(17, Purpose::kDemo, rank, salt);
+  Random random(17, Purpose::kTest, rank, salt);
   std::vector<T> values(count);
   for (T& value : values) {
     value = rounding ? static_cast<T>(random.Normal() * std::exp(8 * random.Normal()))

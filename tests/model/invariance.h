@@ -109,7 +109,7 @@ inline GlobalStep Reference(std::int64_t n, at::ScalarType type) {
   return step;
 }
 
-// Issue-level tolerances: loss relative; a gradient's largest difference against
+// Losses relative; a gradient's largest difference against
 // max(its own largest, 1e-3 x the model's largest).
 inline void ExpectSame(const GlobalStep& ours, const GlobalStep& reference, double tolerance) {
   for (const auto& [name, value] : reference.losses)

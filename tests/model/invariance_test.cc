@@ -1,4 +1,4 @@
-// Local ranks 1 to 4, unequal batches, a rank without any image; and slices of a batch (accumulate).
+// Local ranks 1 to 4, unequal batches, a rank without any image.
 #include <gtest/gtest.h>
 
 #include <mutex>

@@ -117,7 +117,7 @@ void ExpectKillsChangeNothing(const Launch& launch, int kills) {
   const Undisturbed undisturbed(training, launch);
   if (testing::Test::HasFailure()) return;
   const auto seed = static_cast<std::uint64_t>(::getpid());
-  Random random(seed, Purpose::kDemo);
+  Random random(seed, Purpose::kTest);
   double to_commit = undisturbed.seconds_to_commit();
   int runs = 1, resumed = 0;
   for (int done = 0; done < kills && !testing::Test::HasFailure();) {
