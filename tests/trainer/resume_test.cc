@@ -93,6 +93,17 @@ TEST(SameRunTest, WhateverTheSlices) {
   }
 }
 
+// Every loss at once, in float64: reports, colour channels, slices, and ranks.
+TEST(SameRunTest, WhateverTheSlicesWithReportsInFloat64) {
+  const std::string all = StrCat(Steps(4), "--set loss.pair=0.5 --set data.report_length=32 ",
+                                 "--set model.channels=3 --set trainer.precision=float64 ",
+                                 "--set trainer.stage1=0 --set trainer.stage2=0.25 ");
+  ASSERT_EQ(Data().Run("all-1", kAlone, all).status, 0);
+  const Outcome outcome = Data().Run("all-3", kTwoLocal, all + "--set trainer.accumulate=3");
+  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  ExpectNearMetrics(Data().run("all-3"), Data().run("all-1"), 1e-9);
+}
+
 TEST(SameRunTest, WhateverBucketsAndLoaderThreads) {
   ASSERT_EQ(Data().Run("plain", kTwoLocal, Steps(8)).status, 0);
   const std::map<std::string, std::string> settings = {
