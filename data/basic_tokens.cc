@@ -23,7 +23,7 @@ bool IsSpace(CodePoint c) {
          category == UTF8PROC_CATEGORY_ZP;
 }
 
-// To be asked after IsSpace. Unassigned code points (Cn) count as control, too.
+// To be asked after IsSpace. Unassigned code points (Cn) stay, as in the Hugging Face tokenizer.
 bool IsDropped(CodePoint c) {
   if (IsAscii(c)) return c < 0x20 || c == 0x7f;
   if (c == 0xFFFD) return true;
@@ -32,7 +32,6 @@ bool IsDropped(CodePoint c) {
     case UTF8PROC_CATEGORY_CF:
     case UTF8PROC_CATEGORY_CS:
     case UTF8PROC_CATEGORY_CO:
-    case UTF8PROC_CATEGORY_CN:
       return true;
     default:
       return false;

@@ -90,8 +90,12 @@ EvaluationRows CollectRows(model::AnatomyVlm& model, const Config& config,
   std::vector<float> pixels;
   std::vector<std::vector<std::int64_t>> reports;
   std::int64_t unreadable = 0;
-  const std::int64_t begin = comm.rank() * dataset.size() / comm.size();
-  const std::int64_t end = (comm.rank() + 1) * dataset.size() / comm.size();
+  // Whole batches are dealt out, so that a batch, and with it every last bit, is the same for any number
+  // of ranks.
+  const std::int64_t batches = (dataset.size() + kBatch - 1) / kBatch;
+  const std::int64_t begin = comm.rank() * batches / comm.size() * kBatch;
+  const std::int64_t end =
+      std::min(dataset.size(), (comm.rank() + 1) * batches / comm.size() * kBatch);
   const auto flush = [&] {
     if (!reports.empty()) EncodeBatch(model, pixels, reports, options, &outputs);
     pixels.clear();
@@ -109,7 +113,7 @@ EvaluationRows CollectRows(model::AnatomyVlm& model, const Config& config,
       log::Warning("left out of the evaluation: ", error.what());
       ++unreadable;
     }
-    if (reports.size() == kBatch) flush();
+    if ((i + 1) % kBatch == 0) flush();
   }
   flush();
 
