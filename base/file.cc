@@ -44,14 +44,16 @@ const char* Remedy(int error) {
 void SetFileFault(FileFault fault) { g_fault = std::move(fault); }
 
 void CheckFileFault(FileOp op, const std::string& path) {
-  if (const int error = Fault(op, path)) FailPath(ExitCode::kCannotCreate, "cannot write", path, error);
+  if (const int error = Fault(op, path))
+    FailPath(ExitCode::kCannotCreate, "cannot write", path, error);
 }
 
 OutputFile::OutputFile(const std::string& path, ExitCode code, bool append)
     : path_(path), code_(code) {
   int error = Fault(FileOp::kOpen, path);
   if (error == 0) {
-    fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0644);
+    fd_ =
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0644);
     if (fd_ < 0) error = errno;
   }
   if (error != 0) FailNow("cannot create", error);
@@ -113,8 +115,10 @@ void ReadAt(const std::string& path, std::uint64_t offset, void* out, std::size_
   while (done < bytes && n > 0) {
     n = ::pread(fd, static_cast<char*>(out) + done, bytes - done,
                 static_cast<off_t>(offset + done));
-    if (n < 0 && errno == EINTR) n = 1;
-    else if (n > 0) done += static_cast<std::size_t>(n);
+    if (n < 0 && errno == EINTR)
+      n = 1;
+    else if (n > 0)
+      done += static_cast<std::size_t>(n);
   }
   error = n < 0 ? errno : 0;
   ::close(fd);
@@ -148,7 +152,8 @@ void WriteFileAtomic(const std::string& path, std::string_view content, ExitCode
 
 void MakeDirs(const std::string& path, ExitCode code) {
   std::error_code error;
-  if (const int fault = Fault(FileOp::kMakeDir, path)) FailPath(code, "cannot create folder", path, fault);
+  if (const int fault = Fault(FileOp::kMakeDir, path))
+    FailPath(code, "cannot create folder", path, fault);
   std::filesystem::create_directories(path, error);
   if (error) FailPath(code, "cannot create folder", path, error.value());
 }

@@ -55,8 +55,8 @@ std::string ReadFile(const std::string& path);
 // `bytes` bytes at `offset`. Short file: Error(kInvalidData).
 void ReadAt(const std::string& path, std::uint64_t offset, void* out, std::size_t bytes);
 
-// Writes `path`.tmp-PID, syncs it, renames it to `path` and syncs the folder: readers see the old or
-// the new content, never a part. A pipe or device (/dev/stdout) is written to as it is.
+// Writes `path`.tmp-PID, syncs it, renames it to `path` and syncs the folder: readers see the old
+// or the new content, never a part. A pipe or device (/dev/stdout) is written to as it is.
 void WriteFileAtomic(const std::string& path, std::string_view content,
                      ExitCode code = ExitCode::kCannotCreate);
 

@@ -18,7 +18,8 @@ struct SafeTensor {
 };
 
 // Writes atomically; the data section begins at a multiple of 64, tensors in the given order
-// without gaps. A pipe or device is written to as it is. Errors: kCannotCreate; kInvalidData for text that is not UTF-8.
+// without gaps. A pipe or device is written to as it is. Errors: kCannotCreate; kInvalidData for
+// text that is not UTF-8.
 void WriteSafeTensors(const std::string& path, const std::vector<SafeTensor>& tensors,
                       const std::map<std::string, std::string>& metadata);
 

@@ -4,8 +4,8 @@
 #include <mpi.h>
 
 #include "base/strings.h"
-#include "launch/command.h"
 #include "dist/cuda_plugin.h"
+#include "launch/command.h"
 #include "launch/output.h"
 #include "launch/torch_version.h"
 

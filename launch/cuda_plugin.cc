@@ -17,9 +17,10 @@ void PrepareDevice(const std::string& device) {
   if (device == "cpu") return;
   const bool wanted = device == "cuda";
   if (!wanted && (!HasGpu() || dist::CudaPluginPath().empty())) return;
-  Require(HasGpu(), ExitCode::kConfig,
-          "--device cuda: this machine shows no GPU (no /dev/nvidiactl); use --device cpu, or check "
-          "the driver with nvidia-smi");
+  Require(
+      HasGpu(), ExitCode::kConfig,
+      "--device cuda: this machine shows no GPU (no /dev/nvidiactl); use --device cpu, or check "
+      "the driver with nvidia-smi");
   try {
     dist::LoadCudaPlugin();
   } catch (const Error& error) {

@@ -37,7 +37,8 @@ AnatomyVlm::AnatomyVlm(const ModelConfig& config, std::uint64_t seed, at::Tensor
   presence_ = register_module("presence_head", std::make_shared<Linear>(init, width, 1));
   enrich_ = register_module("enrich", std::make_shared<Linear>(init, 2 * width, d));
   global_ = register_module("global_head", std::make_shared<Linear>(init, width, d, false));
-  text_ = register_module("text", std::make_shared<TextEncoder>(init, config.text, config.embed_dim));
+  text_ =
+      register_module("text", std::make_shared<TextEncoder>(init, config.text, config.embed_dim));
   fine_scale_ = register_parameter("fine_scale", Scalar(-std::log(config.temperature)));
   pair_scale_ = register_parameter("pair_scale", Scalar(-std::log(config.temperature)));
   label_scale_ = register_parameter("label_scale", Scalar(std::log(config.label_scale)));
@@ -71,8 +72,8 @@ void AnatomyVlm::SetStage(int stage) {
     const std::string& name = item.key();
     bool trains = true;
     if (starts(name, "text.")) {
-      trains = (labels || pair || fine) &&
-               (!config_.text.frozen || starts(name, "text.projection."));
+      trains =
+          (labels || pair || fine) && (!config_.text.frozen || starts(name, "text.projection."));
     } else if (starts(name, "global_head.")) {
       trains = labels || pair;
     } else if (starts(name, "enrich.") || name == "fine_scale") {
@@ -116,11 +117,11 @@ std::vector<NamedLoss> AnatomyVlm::Loss(const Features& features, const BatchTen
   const bool fine = NeedsRegionTexts(stage_);
   const at::Tensor chosen = fine ? batch.region_text.flatten().ge(0).nonzero().squeeze(1)
                                  : at::empty({0}, batch.report_hash.options());
-  const GlobalCounts counts = CountGlobally(
-      comm, batch.image.device(),
-      {batch.image.size(0), chosen.size(0), fine ? batch.texts.size(0) : 0,
-       batch.box_valid.sum().item<std::int64_t>(),
-       batch.image_labels.ge(0).sum().item<std::int64_t>()});
+  const GlobalCounts counts =
+      CountGlobally(comm, batch.image.device(),
+                    {batch.image.size(0), chosen.size(0), fine ? batch.texts.size(0) : 0,
+                     batch.box_valid.sum().item<std::int64_t>(),
+                     batch.image_labels.ge(0).sum().item<std::int64_t>()});
 
   std::vector<NamedLoss> losses;
   const BoxLoss box = AnatomyLoss(features.at("box"), batch.boxes, batch.box_valid, weight.l1,

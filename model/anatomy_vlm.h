@@ -1,7 +1,7 @@
-// Anatomy-VLM (Gu et al., WACV 2026, as specified in docs/model.md): ViT with 29 anatomy queries; boxes
-// and presence per region; region embeddings enriched by the mean patch; a text tower; image-label,
-// region-phrase and, as an option, image-report alignment. Three stages: localise; + image labels
-// (and image-report); + region phrases.
+// Anatomy-VLM (Gu et al., WACV 2026, as specified in docs/model.md): ViT with 29 anatomy queries;
+// boxes and presence per region; region embeddings enriched by the mean patch; a text tower;
+// image-label, region-phrase and, as an option, image-report alignment. Three stages: localise; +
+// image labels (and image-report); + region phrases.
 #pragma once
 
 #include "model/config.h"

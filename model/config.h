@@ -1,5 +1,5 @@
-// The shape of an Anatomy-VLM. Plain structs filled from the configuration (trainer/config.cc), whose
-// file trainer/config.proto documents every key, default and range.
+// The shape of an Anatomy-VLM. Plain structs filled from the configuration (trainer/config.cc),
+// whose file trainer/config.proto documents every key, default and range.
 #pragma once
 
 #include <string>
@@ -13,9 +13,9 @@ struct VisionConfig {
   int width = 0;     // D
   int depth = 0;     // blocks
   int heads = 0;
-  int mlp = 0;             // hidden width of a block's MLP
-  std::string positions;   // "sincos" (2-D sine-cosine start, trained) or "normal" (truncated, 0.02)
-  double token_std = 0;    // scale of the start of CLS, anatomy tokens and sine-cosine positions
+  int mlp = 0;            // hidden width of a block's MLP
+  std::string positions;  // "sincos" (2-D sine-cosine start, trained) or "normal" (truncated, 0.02)
+  double token_std = 0;   // scale of the start of CLS, anatomy tokens and sine-cosine positions
   int patches() const { return (image_size / patch_size) * (image_size / patch_size); }
 };
 
@@ -38,10 +38,10 @@ struct LossConfig {
 struct ModelConfig {
   VisionConfig vision;
   TextConfig text;
-  int embed_dim = 0;            // d, the space shared by images, regions and texts
-  double temperature = 0;       // start of both contrastive temperatures
-  double label_scale = 0;       // start of the image-label logit scale
-  double label_bias = 0;        // start of the image-label logit bias
+  int embed_dim = 0;       // d, the space shared by images, regions and texts
+  double temperature = 0;  // start of both contrastive temperatures
+  double label_scale = 0;  // start of the image-label logit scale
+  double label_bias = 0;   // start of the image-label logit bias
   LossConfig loss;
 };
 

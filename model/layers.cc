@@ -25,7 +25,8 @@ Attention::Attention(Initialiser& init, std::int64_t width, std::int64_t heads) 
 
 at::Tensor Attention::Forward(const at::Tensor& x, const at::Tensor& mask) const {
   const auto n = x.size(0), t = x.size(1), width = x.size(2);
-  const auto qkv = qkv_->Forward(x).view({n, t, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
+  const auto qkv =
+      qkv_->Forward(x).view({n, t, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
   const auto parts = qkv.unbind(0);
   const std::optional<at::Tensor> attn_mask =
       mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;

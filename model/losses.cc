@@ -10,7 +10,9 @@
 namespace vesalius::model {
 namespace {
 
-double OneOver(std::int64_t count) { return 1.0 / static_cast<double>(std::max<std::int64_t>(count, 1)); }
+double OneOver(std::int64_t count) {
+  return 1.0 / static_cast<double>(std::max<std::int64_t>(count, 1));
+}
 
 std::int64_t Before(const std::vector<std::int64_t>& counts, int rank) {
   return std::accumulate(counts.begin(), counts.begin() + rank, std::int64_t{0});
@@ -31,10 +33,10 @@ std::int64_t GlobalCounts::all_images() const {
 
 GlobalCounts CountGlobally(dist::Communicator& comm, at::Device device,
                            const std::array<std::int64_t, 5>& mine) {
-  const at::Tensor all = dist::GatherRowsDetached(
-                             comm, "batch.counts", at::tensor(mine).unsqueeze(0).to(device),
-                             std::vector<std::int64_t>(comm.size(), 1))
-                             .cpu();
+  const at::Tensor all =
+      dist::GatherRowsDetached(comm, "batch.counts", at::tensor(mine).unsqueeze(0).to(device),
+                               std::vector<std::int64_t>(comm.size(), 1))
+          .cpu();
   const auto column = [&all](int k) {
     const at::Tensor values = all.select(1, k).contiguous();
     return std::vector<std::int64_t>(values.const_data_ptr<std::int64_t>(),
@@ -84,7 +86,8 @@ at::Tensor TruthMatrix(const FineInputs& rows, const at::Tensor& signatures) {
   const at::Tensor hash = signatures.select(1, 0), region = signatures.select(1, 1),
                    finding = signatures.select(1, 2), polarity = signatures.select(1, 3);
   const std::int64_t row_count = rows.anatomy.size(0), findings = rows.labels.size(1);
-  // What each row's labels say of each text's finding; column F stands for "abnormal", F+1 for "unknown".
+  // What each row's labels say of each text's finding; column F stands for "abnormal", F+1 for
+  // "unknown".
   const at::Tensor table = at::cat({rows.labels, rows.abnormal.unsqueeze(1),
                                     at::full({row_count, 1}, -1, rows.labels.options())},
                                    1);
@@ -126,19 +129,19 @@ at::Tensor FineLoss(dist::Communicator& comm, const FineInputs& in, const Global
     region_parts.push_back(features.slice(0, begin, middle));
     text_parts.push_back(features.slice(0, middle, middle + counts.texts[r]));
   }
-  // Distinct texts over all ranks, in sorted-hash order so that all ranks agree; each is represented by
-  // its first occurrence.
+  // Distinct texts over all ranks, in sorted-hash order so that all ranks agree; each is
+  // represented by its first occurrence.
   const auto [sorted, inverse] = at::_unique(text_facts.select(1, 0), true, true);
   const std::int64_t columns = sorted.size(0), texts = text_facts.size(0);
-  const at::Tensor first = at::full({columns}, texts, inverse.options())
-                               .scatter_reduce(0, inverse, at::arange(texts, inverse.options()),
-                                               "amin");
+  const at::Tensor first =
+      at::full({columns}, texts, inverse.options())
+          .scatter_reduce(0, inverse, at::arange(texts, inverse.options()), "amin");
   const at::Tensor all_text = at::cat(text_parts).index_select(0, first);
   const at::Tensor signatures = text_facts.index_select(0, first);
 
   // Rows -> texts: own rows against all columns. Texts -> rows: own columns against all rows.
-  const auto r2t = ops::MultiPositiveCrossEntropy(
-      in.scale * at::matmul(in.regions, all_text.t()), TruthMatrix(in, signatures), 1);
+  const auto r2t = ops::MultiPositiveCrossEntropy(in.scale * at::matmul(in.regions, all_text.t()),
+                                                  TruthMatrix(in, signatures), 1);
   FineInputs everyone = in;
   everyone.own_text = row_facts.select(1, 0);
   everyone.own_truth = row_facts.select(1, 1).to(at::kChar);

@@ -1,5 +1,6 @@
-// The losses of Anatomy-VLM. Each returns this rank's share of a global loss: local terms over a global
-// denominator. Softmax and box geometry run in the features' own type (float32 under autocast).
+// The losses of Anatomy-VLM. Each returns this rank's share of a global loss: local terms over a
+// global denominator. Softmax and box geometry run in the features' own type (float32 under
+// autocast).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -47,22 +48,22 @@ at::Tensor PairLoss(dist::Communicator& comm, const at::Tensor& image, const at:
 
 // Region-phrase loss, softmax form (model.md 3.5).
 struct FineInputs {
-  at::Tensor regions;      // [R, d] unit vectors of the rows that have a text
-  at::Tensor texts;        // [u, d] unit vectors of this rank's distinct texts
-  at::Tensor scale;        // 0-dim, 1 / temperature
-  at::Tensor own_text;     // [R] int64 hash of the row's text
-  at::Tensor own_truth;    // [R] int8
-  at::Tensor anatomy;      // [R] int8 region id
-  at::Tensor abnormal;     // [R] int8
-  at::Tensor labels;       // [R, F] int8
-  at::Tensor signatures;   // [u, 4] int64: hash, region, finding, polarity
-  at::Tensor family;       // [29, 29] bool: parent/child pairs
+  at::Tensor regions;     // [R, d] unit vectors of the rows that have a text
+  at::Tensor texts;       // [u, d] unit vectors of this rank's distinct texts
+  at::Tensor scale;       // 0-dim, 1 / temperature
+  at::Tensor own_text;    // [R] int64 hash of the row's text
+  at::Tensor own_truth;   // [R] int8
+  at::Tensor anatomy;     // [R] int8 region id
+  at::Tensor abnormal;    // [R] int8
+  at::Tensor labels;      // [R, F] int8
+  at::Tensor signatures;  // [u, 4] int64: hash, region, finding, polarity
+  at::Tensor family;      // [29, 29] bool: parent/child pairs
 };
 at::Tensor FineLoss(dist::Communicator& comm, const FineInputs& in, const GlobalCounts& counts);
 
-// T [R, U] int8 of rows against texts: 1 if the text is the row's own and true, or is entailed by the
-// row's explicit labels for the same region; 0 if contradicted or about another region; -1 (ignored)
-// if the row's labels do not decide it, or a parent or child region might share it.
+// T [R, U] int8 of rows against texts: 1 if the text is the row's own and true, or is entailed by
+// the row's explicit labels for the same region; 0 if contradicted or about another region; -1
+// (ignored) if the row's labels do not decide it, or a parent or child region might share it.
 at::Tensor TruthMatrix(const FineInputs& rows, const at::Tensor& signatures);
 
 }  // namespace vesalius::model

@@ -4,8 +4,8 @@
 //   Loss    features of the whole local batch -> named losses
 //
 // Between the phases features may be cached, so that a large batch runs through in slices
-// (trainer.accumulate). Each rank's loss is its share of the global loss: shares add up over ranks, and
-// so do gradients. Every denominator is a global count; nothing knows the world size.
+// (trainer.accumulate). Each rank's loss is its share of the global loss: shares add up over ranks,
+// and so do gradients. Every denominator is a global count; nothing knows the world size.
 #pragma once
 
 #include <ATen/core/Tensor.h>

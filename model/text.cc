@@ -7,7 +7,8 @@ namespace {
 constexpr std::int64_t kGroupCost = 100;
 
 // Cuts texts of descending lengths into runs, each padded to its first: the ends of the runs that
-// minimise padded tokens plus kGroupCost a run (exact, by dynamic programming over distinct lengths).
+// minimise padded tokens plus kGroupCost a run (exact, by dynamic programming over distinct
+// lengths).
 std::vector<std::int64_t> GroupEnds(const std::vector<std::int64_t>& lengths) {
   std::vector<std::int64_t> starts;  // of runs of equal length
   const auto n = static_cast<std::int64_t>(lengths.size());
@@ -17,8 +18,8 @@ std::vector<std::int64_t> GroupEnds(const std::vector<std::int64_t>& lengths) {
   std::vector<std::int64_t> cost(starts.size(), 0), cut(starts.size(), 0);
   for (std::size_t end = 1; end < starts.size(); ++end)
     for (std::size_t begin = 0; begin < end; ++begin) {
-      const std::int64_t total = cost[begin] + kGroupCost +
-                                 (starts[end] - starts[begin]) * lengths[starts[begin]];
+      const std::int64_t total =
+          cost[begin] + kGroupCost + (starts[end] - starts[begin]) * lengths[starts[begin]];
       if (begin == 0 || total < cost[end]) cost[end] = total, cut[end] = begin;
     }
   std::vector<std::int64_t> ends;
@@ -38,8 +39,8 @@ TextEncoder::TextEncoder(Initialiser& init, const TextConfig& config, int embed_
   words_ = embeddings->register_parameter("word_embeddings", words);
   positions_ = embeddings->register_parameter("position_embeddings",
                                               init.Normal({config.positions, width}, 0.02));
-  token_type_ = embeddings->register_parameter("token_type_embeddings",
-                                               init.Normal({2, width}, 0.02));
+  token_type_ =
+      embeddings->register_parameter("token_type_embeddings", init.Normal({2, width}, 0.02));
   norm_ = embeddings->register_module("norm", std::make_shared<LayerNorm>(width, 1e-12));
   auto layers = register_module("layers", std::make_shared<torch::nn::Module>());
   for (int i = 0; i < config.depth; ++i)

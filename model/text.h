@@ -1,6 +1,6 @@
-// The text tower: BERT (Devlin et al., 2019; post-norm, exact GELU, eps 1e-12) and a linear projection
-// into the shared space. Attention keeps q, k and v in one matrix; export splits it into Hugging
-// Face's names (trainer/export.cc).
+// The text tower: BERT (Devlin et al., 2019; post-norm, exact GELU, eps 1e-12) and a linear
+// projection into the shared space. Attention keeps q, k and v in one matrix; export splits it into
+// Hugging Face's names (trainer/export.cc).
 #pragma once
 
 #include "model/config.h"
@@ -14,8 +14,8 @@ class TextEncoder : public torch::nn::Module {
 
   // ids [n, t] int64, 0 = padding -> last hidden states [n, t, H].
   at::Tensor Hidden(const at::Tensor& ids) const;
-  // ids [n, t] -> unit vectors [n, d]; no rows give an empty [0, d] that still takes part in autograd.
-  // Texts of similar length are encoded together, so that little is computed on padding.
+  // ids [n, t] -> unit vectors [n, d]; no rows give an empty [0, d] that still takes part in
+  // autograd. Texts of similar length are encoded together, so that little is computed on padding.
   at::Tensor Forward(const at::Tensor& ids) const;
 
  private:

@@ -24,8 +24,7 @@ std::pair<at::Tensor, at::Tensor> IouGiou(const at::Tensor& a, const at::Tensor&
   const at::Tensor overlap =
       (at::minimum(High(a), High(b)) - at::maximum(Low(a), Low(b))).clamp_min(0).prod(-1);
   const at::Tensor unite = Area(a) + Area(b) - overlap;
-  const at::Tensor hull =
-      (at::maximum(High(a), High(b)) - at::minimum(Low(a), Low(b))).prod(-1);
+  const at::Tensor hull = (at::maximum(High(a), High(b)) - at::minimum(Low(a), Low(b))).prod(-1);
   const at::Tensor iou = overlap / (unite + kEps);
   return {iou, iou - (hull - unite) / (hull + kEps)};
 }

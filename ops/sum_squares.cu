@@ -1,6 +1,6 @@
-// sum_squares on the GPU: one block a partial, then one thread adds the partials in index order. The
-// order of every addition is that of the CPU kernel; products and sums are rounded one by one (no
-// fused multiply-add), so that the results are equal bit for bit.
+// sum_squares on the GPU: one block a partial, then one thread adds the partials in index order.
+// The order of every addition is that of the CPU kernel; products and sums are rounded one by one
+// (no fused multiply-add), so that the results are equal bit for bit.
 #include <cuda_runtime.h>
 
 #include "ops/sum_squares_kernel.h"

@@ -15,7 +15,8 @@ struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.05;
 };
 
-// What gradients of global norm `norm` are multiplied by so that it is at most `clip` (0 = no limit).
+// What gradients of global norm `norm` are multiplied by so that it is at most `clip` (0 = no
+// limit).
 double ClipScale(double norm, double clip);
 
 class AdamW {

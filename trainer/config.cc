@@ -40,8 +40,10 @@ void ListKeys(const google::protobuf::Descriptor& type, const std::string& prefi
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& field = *type.field(i);
     const std::string name = prefix + field.name();
-    if (field.message_type() != nullptr) ListKeys(*field.message_type(), name + ".", keys);
-    else keys->push_back(name);
+    if (field.message_type() != nullptr)
+      ListKeys(*field.message_type(), name + ".", keys);
+    else
+      keys->push_back(name);
   }
 }
 
@@ -158,8 +160,8 @@ class Checker {
          DidYouMean(value, choices));
   }
   void Multiple(const char* key, std::int64_t value, const char* of, std::int64_t divisor) const {
-    Require(value % divisor == 0, ExitCode::kConfig, key, " = ", value, " must be a multiple of ", of,
-            " = ", divisor);
+    Require(value % divisor == 0, ExitCode::kConfig, key, " = ", value, " must be a multiple of ",
+            of, " = ", divisor);
   }
 };
 
@@ -184,11 +186,25 @@ TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
   check.Number("trainer.stage2", in.stage2(), 0, 1);
   check.Number("trainer.stage1 + trainer.stage2", in.stage1() + in.stage2(), 0, 1);
   check.OneOf("trainer.precision", in.precision(), {"float32", "float64"});
-  return {in.steps(),      in.global_batch(), in.accumulate(), in.threads(),
-          in.checkpoint_every(), in.keep(),   in.eval_every(), in.deterministic(),
-          in.lr(),         in.weight_decay(), in.warmup(),     in.min_lr(),
-          in.clip(),       in.beta1(),        in.beta2(),      in.eps(),
-          in.stage1(),     in.stage2(),       in.precision() == "float64"};
+  return {in.steps(),
+          in.global_batch(),
+          in.accumulate(),
+          in.threads(),
+          in.checkpoint_every(),
+          in.keep(),
+          in.eval_every(),
+          in.deterministic(),
+          in.lr(),
+          in.weight_decay(),
+          in.warmup(),
+          in.min_lr(),
+          in.clip(),
+          in.beta1(),
+          in.beta2(),
+          in.eps(),
+          in.stage1(),
+          in.stage2(),
+          in.precision() == "float64"};
 }
 
 model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const Checker& check) {
@@ -255,9 +271,9 @@ DataConfig ReadData(const DataProto& in, int positions, double pair, const Check
   check.Number("data.max_rotate", in.max_rotate(), 0, 45);
   check.Number("data.brightness", in.brightness(), 0, 1);
   check.Number("data.contrast", in.contrast(), 0, 1);
-  return {in.workers(),    in.vocab(),         in.rows(),      in.perturb(),  in.text_length(),
-          in.report_length(), in.mean(),       in.std(),       in.augment(),  in.min_crop(),
-          in.max_shift(),  in.max_rotate(),    in.brightness(), in.contrast()};
+  return {in.workers(),       in.vocab(),      in.rows(),       in.perturb(), in.text_length(),
+          in.report_length(), in.mean(),       in.std(),        in.augment(), in.min_crop(),
+          in.max_shift(),     in.max_rotate(), in.brightness(), in.contrast()};
 }
 
 Config FromProto(ConfigProto proto) {
@@ -267,7 +283,8 @@ Config FromProto(ConfigProto proto) {
   config.seed = proto.seed();
   config.trainer = ReadTrainer(proto.trainer(), check);
   config.model = ReadModel(proto.model(), proto.loss(), check);
-  config.data = ReadData(proto.data(), proto.model().text().positions(), proto.loss().pair(), check);
+  config.data =
+      ReadData(proto.data(), proto.model().text().positions(), proto.loss().pair(), check);
   check.Range<std::int64_t>("dist.bucket_bytes", proto.dist().bucket_bytes(), 64, 1ll << 32);
   check.Number("dist.deadline", proto.dist().deadline(), 0.1, 1e6);
   config.dist = {proto.dist().bucket_bytes(), proto.dist().deadline()};
@@ -305,8 +322,8 @@ std::vector<std::string> PresetNames() {
 
 Config LoadConfig(const std::string& preset, const std::string& file,
                   const std::vector<std::string>& settings) {
-  Require(preset.empty() != file.empty(), ExitCode::kUsage,
-          "give exactly one of --preset NAME (", Join(PresetNames(), ", "), ") and --config FILE");
+  Require(preset.empty() != file.empty(), ExitCode::kUsage, "give exactly one of --preset NAME (",
+          Join(PresetNames(), ", "), ") and --config FILE");
   ConfigProto proto;
   if (!file.empty()) {
     proto = ParseText(ReadFile(file), file);

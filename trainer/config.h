@@ -1,6 +1,6 @@
-// The configuration of a run as plain structs. trainer/config.proto documents the keys and holds the
-// defaults; this file only carries the values. All validation happens in LoadConfig, before anything
-// starts.
+// The configuration of a run as plain structs. trainer/config.proto documents the keys and holds
+// the defaults; this file only carries the values. All validation happens in LoadConfig, before
+// anything starts.
 #pragma once
 
 #include <string>
@@ -46,8 +46,9 @@ struct Config {
   std::string text;  // all keys resolved, Protobuf text
 };
 
-// From a preset's name or a file (exactly one), then `key=value` settings. Unknown names, keys, malformed
-// values and values out of range: Error(kConfig) that names the key, the range and the nearest name.
+// From a preset's name or a file (exactly one), then `key=value` settings. Unknown names, keys,
+// malformed values and values out of range: Error(kConfig) that names the key, the range and the
+// nearest name.
 Config LoadConfig(const std::string& preset, const std::string& file,
                   const std::vector<std::string>& settings);
 

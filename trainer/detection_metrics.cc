@@ -69,8 +69,7 @@ void Match(const Cell& cell, const AreaRange& area, std::vector<Verdict>* verdic
       }
       verdict.matched[t] = found >= 0;
       const double size = detection.w * detection.h;
-      verdict.ignored[t] =
-          found >= 0 ? truths[found].first : size < area.low || size > area.high;
+      verdict.ignored[t] = found >= 0 ? truths[found].first : size < area.low || size > area.high;
       if (found >= 0) taken[t][found] = true;
     }
     verdicts->push_back(verdict);
@@ -122,7 +121,8 @@ struct Average {
 DetectionFigures CocoFigures(const std::vector<GroundTruth>& truths,
                              const std::vector<Detection>& detections, int categories) {
   std::map<std::pair<int, std::int64_t>, Cell> cells;  // by category, image
-  for (const GroundTruth& truth : truths) cells[{truth.category, truth.image}].truths.push_back(&truth);
+  for (const GroundTruth& truth : truths)
+    cells[{truth.category, truth.image}].truths.push_back(&truth);
   for (const Detection& detection : detections)
     cells[{detection.category, detection.image}].detections.push_back(&detection);
   for (auto& [key, cell] : cells) {

@@ -1,5 +1,5 @@
-// COCO detection metrics: average precision by 101-point interpolation over IoU 0.50:0.05:0.95, average
-// recall, by object size (Lin et al., 2014; the protocol of pycocotools). Plain C++, exact.
+// COCO detection metrics: average precision by 101-point interpolation over IoU 0.50:0.05:0.95,
+// average recall, by object size (Lin et al., 2014; the protocol of pycocotools). Plain C++, exact.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,8 @@ struct DetectionFigures {  // -1 where there is no ground truth
   std::vector<double> category_ap, category_ap50;  // by category id, [0, categories)
 };
 
-// `categories`: ids run from 0 to categories - 1. At most 100 detections an image and category count.
+// `categories`: ids run from 0 to categories - 1. At most 100 detections an image and category
+// count.
 DetectionFigures CocoFigures(const std::vector<GroundTruth>& truths,
                              const std::vector<Detection>& detections, int categories);
 

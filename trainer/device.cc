@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <unistd.h>
 
-
 #include "base/error.h"
 #include "base/log.h"
 #include "dist/bootstrap.h"
@@ -21,7 +20,7 @@ at::Device ChooseDevice(const std::string& name, int node_rank) {
                        ? c10::impl::getDeviceGuardImpl(at::kCUDA)->deviceCount()
                        : 0;
   if (gpus > 0) return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(node_rank % gpus));
-  Require(name == "auto", ExitCode::kConfig, 
+  Require(name == "auto", ExitCode::kConfig,
           "--device cuda: no GPU answers; use --device cpu, or start on a node with a GPU");
   return at::kCPU;
 }

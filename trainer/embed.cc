@@ -67,8 +67,8 @@ void EmbedTexts(const LoadedModel& loaded, const EmbedOptions& options) {
   for (std::size_t begin = 0; begin < texts.size(); begin += kBatch) {
     std::vector<std::vector<std::int64_t>> ids;
     for (std::size_t i = begin; i < std::min(texts.size(), begin + kBatch); ++i)
-      ids.push_back(loaded.tokenizer.EncodeWithSpecials(texts[i],
-                                                        loaded.config.model.text.positions));
+      ids.push_back(
+          loaded.tokenizer.EncodeWithSpecials(texts[i], loaded.config.model.text.positions));
     parts.push_back(loaded.model->EncodeTexts(PadIds(ids).to(device)));
   }
   WriteTensors(options.out, {{"text", at::cat(parts)}});
@@ -82,8 +82,10 @@ void Embed(const EmbedOptions& options) {
   const at::NoGradGuard no_grad;
   SetUpThreads(0, 1);
   const LoadedModel loaded = LoadModel(options.checkpoint, at::kCPU);
-  if (!options.images.empty()) EmbedImages(loaded, options);
-  else EmbedTexts(loaded, options);
+  if (!options.images.empty())
+    EmbedImages(loaded, options);
+  else
+    EmbedTexts(loaded, options);
 }
 
 }  // namespace vesalius::trainer

@@ -51,8 +51,8 @@ void DrawPredictions(model::AnatomyVlm& model, const Config& config, const data:
     std::vector<float> pixels = data::Prepare(record, options);
     const at::Tensor like = model.parameters()[0].tensor;
     const at::Tensor image =
-        at::from_blob(pixels.data(),
-                      {1, options.channels, options.image_size, options.image_size}, at::kFloat)
+        at::from_blob(pixels.data(), {1, options.channels, options.image_size, options.image_size},
+                      at::kFloat)
             .to(like.options());
     const auto encoded = model.EncodeImages(image);
     const at::Tensor boxes = encoded.boxes[0].to(at::kCPU, at::kFloat).contiguous();
@@ -81,8 +81,8 @@ Figures EvaluateRank(dist::Bootstrap& bootstrap, const EvaluateOptions& options)
   const auto dataset = data::OpenDataset(options.data[0], data::ParseSplit(options.split));
   Require(dataset->size() > 0, ExitCode::kInvalidData, options.data[0], " has no records in split ",
           options.split);
-  const auto comm = bootstrap.MakeCommunicator(
-      device.is_cuda() ? dist::Device::kCuda : dist::Device::kCpu, {});
+  const auto comm =
+      bootstrap.MakeCommunicator(device.is_cuda() ? dist::Device::kCuda : dist::Device::kCpu, {});
   Figures figures = EvaluateDataset(*loaded.model, loaded.config, loaded.tokenizer, *dataset,
                                     options.task, *comm);
   if (bootstrap.rank() != 0) return figures;
@@ -101,7 +101,8 @@ Figures EvaluateRank(dist::Bootstrap& bootstrap, const EvaluateOptions& options)
 }  // namespace
 
 nlohmann::json Evaluate(const EvaluateOptions& options) {
-  const std::vector<std::string> tasks = {"all", "localisation", "retrieval", "zeroshot", "anatomy"};
+  const std::vector<std::string> tasks = {"all", "localisation", "retrieval", "zeroshot",
+                                          "anatomy"};
   Require(std::find(tasks.begin(), tasks.end(), options.task) != tasks.end(), ExitCode::kUsage,
           "--task ", options.task, ": expected one of ", Join(tasks, ", "),
           DidYouMean(options.task, tasks));

@@ -36,7 +36,8 @@ at::Tensor IouOf(const at::Tensor& a, const at::Tensor& b) {
 DetectionFigures DetectionOf(const EvaluationRows& rows) {
   std::vector<GroundTruth> truths;
   std::vector<Detection> detections;
-  const auto predicted = rows.boxes.accessor<float, 3>(), target = rows.true_boxes.accessor<float, 3>();
+  const auto predicted = rows.boxes.accessor<float, 3>(),
+             target = rows.true_boxes.accessor<float, 3>();
   const auto score = rows.presence.accessor<float, 2>();
   const auto valid = rows.valid.accessor<std::uint8_t, 2>();
   for (std::int64_t i = 0; i < rows.boxes.size(0); ++i)
@@ -53,7 +54,8 @@ DetectionFigures DetectionOf(const EvaluationRows& rows) {
 at::Tensor MeanTrainingBox(const data::Dataset& dataset, at::Tensor* seen) {
   constexpr std::int64_t kSample = 2000;  // records read at most, evenly spread
   const auto train = data::OpenDataset(dataset.path(), data::Split::kTrain);
-  at::Tensor sum = at::zeros({kRegions, 4}, at::kDouble), count = at::zeros({kRegions}, at::kDouble);
+  at::Tensor sum = at::zeros({kRegions, 4}, at::kDouble),
+             count = at::zeros({kRegions}, at::kDouble);
   const std::int64_t stride = std::max<std::int64_t>(1, (train->size() + kSample - 1) / kSample);
   for (std::int64_t i = 0; i < train->size(); i += stride) {
     try {
@@ -156,7 +158,8 @@ Figures Anatomy(model::AnatomyVlm& model, const Config& config, const data::Toke
     const auto [r, f] = pairs[p];
     const at::Tensor direction = texts[2 * p] - texts[2 * p + 1];
     const at::Tensor score = at::matmul(rows.regions.select(1, r), direction);
-    const auto auc = Auroc(ToDoubles(score), ToInts(rows.labels.select(1, r).select(1, f)), kAtLeast);
+    const auto auc =
+        Auroc(ToDoubles(score), ToInts(rows.labels.select(1, r).select(1, f)), kAtLeast);
     if (!auc) continue;
     by_region[r].push_back(*auc);
     by_finding[f].push_back(*auc);
@@ -191,8 +194,8 @@ struct Retrieval {
   }
 };
 
-// Region to phrase: gallery = all distinct sentences of the split; a hit is a sentence said of the region
-// or entailed by its explicit labels.
+// Region to phrase: gallery = all distinct sentences of the split; a hit is a sentence said of the
+// region or entailed by its explicit labels.
 Figures RegionToPhrase(model::AnatomyVlm& model, const Config& config,
                        const data::Tokenizer& tokenizer, const EvaluationRows& rows) {
   struct Phrase {
@@ -205,8 +208,8 @@ Figures RegionToPhrase(model::AnatomyVlm& model, const Config& config,
     for (const data::Sentence& sentence : rows.sentences[i])
       if (const std::string key = data::NormalisedText(sentence.text);
           index.emplace(key, static_cast<int>(gallery.size())).second)
-        gallery.push_back({sentence.text, static_cast<int>(i % kRegions), sentence.finding,
-                           sentence.polarity});
+        gallery.push_back(
+            {sentence.text, static_cast<int>(i % kRegions), sentence.finding, sentence.polarity});
   Figures out;
   if (gallery.size() < 2) {
     SetNull(out, {"r1", "r1_abnormal", "r5", "chance", "gallery"},
@@ -229,12 +232,13 @@ Figures RegionToPhrase(model::AnatomyVlm& model, const Config& config,
       double share = 0;
       for (std::size_t g = 0; g < gallery.size(); ++g) {
         const Phrase& phrase = gallery[g];
-        const int label = phrase.finding >= 0 ? labels[i][r][phrase.finding]
+        const int label = phrase.finding >= 0                        ? labels[i][r][phrase.finding]
                           : phrase.finding == data::kNormalStatement ? abnormal[i][r]
                                                                      : -1;
         hits[g] = phrase.region == r && label >= 0 && label == phrase.polarity;
       }
-      for (const data::Sentence& sentence : said) hits[index[data::NormalisedText(sentence.text)]] = 1;
+      for (const data::Sentence& sentence : said)
+        hits[index[data::NormalisedText(sentence.text)]] = 1;
       for (const std::uint8_t hit : hits) share += hit;
       const float* row = scores.const_data_ptr<float>() + r * gallery.size();
       const std::int64_t rank = RankOfFirstHit({row, gallery.size()}, hits);
@@ -319,23 +323,23 @@ Figures ZeroShot(model::AnatomyVlm& model, const Config& config, const data::Tok
       at::matmul(rows.global, EmbedTexts(model, config, tokenizer, prompts).t());
   std::vector<double> values;
   for (std::size_t k = 0; k < words.image_labels.size(); ++k) {
-    const auto auc = Auroc(ToDoubles(scores.select(1, k)), ToInts(rows.image_labels.select(1, k)),
-                           kAtLeast);
+    const auto auc =
+        Auroc(ToDoubles(scores.select(1, k)), ToInts(rows.image_labels.select(1, k)), kAtLeast);
     if (!auc) continue;
     values.push_back(*auc);
     out["labels"][words.image_labels[k]] = *auc;
   }
-  if (values.empty()) SetNull(out, {"auc"}, "no label has 5 positives and 5 negatives");
-  else out["auc"] = MeanOf(values);
+  if (values.empty())
+    SetNull(out, {"auc"}, "no label has 5 positives and 5 negatives");
+  else
+    out["auc"] = MeanOf(values);
   return out;
 }
 
 }  // namespace
 
 at::Tensor OriginalPixels(const at::Tensor& boxes, const data::Geometry& geometry, int side) {
-  const auto corners = [](int x, int y) {
-    return at::tensor({x, y, x, y}, at::kFloat);
-  };
+  const auto corners = [](int x, int y) { return at::tensor({x, y, x, y}, at::kFloat); };
   const at::Tensor offset = corners(geometry.pad_left, geometry.pad_top);
   const at::Tensor limit = corners(geometry.original_width, geometry.original_height);
   const at::Tensor pixels =
@@ -366,8 +370,7 @@ Figures EvaluateDataset(model::AnatomyVlm& model, const Config& config,
 
 std::vector<std::pair<std::string, double>> Headline(const Figures& figures) {
   std::vector<std::pair<std::string, double>> out;
-  for (const auto& [section, names] :
-       std::vector<std::pair<std::string, std::vector<std::string>>>{
+  for (const auto& [section, names] : std::vector<std::pair<std::string, std::vector<std::string>>>{
            {"localisation", {"mean_iou", "map50", "map"}},
            {"anatomy", {"auc"}},
            {"region_to_phrase", {"r1", "r1_abnormal", "r5", "chance", "gallery"}},

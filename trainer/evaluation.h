@@ -1,6 +1,6 @@
-// Figures of a model on a data set: what `vesalius evaluate` prints and what training reports in between.
-// Exact under any number of ranks: each rank encodes a slice, rows are gathered in data set order, rank 0
-// computes. Definitions: docs/evaluation.md.
+// Figures of a model on a data set: what `vesalius evaluate` prints and what training reports in
+// between. Exact under any number of ranks: each rank encodes a slice, rows are gathered in data
+// set order, rank 0 computes. Definitions: docs/evaluation.md.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -20,11 +20,11 @@ using Figures = nlohmann::json;
 
 // Everything the figures are computed from; n images in data set order, on CPU.
 struct EvaluationRows {
-  at::Tensor boxes, presence, regions, global;       // model: [n,29,4], [n,29], [n,29,d], [n,d]
-  at::Tensor reports;                                // [n,d]
-  at::Tensor true_boxes, valid;                      // [n,29,4] float, [n,29] uint8
-  at::Tensor labels, abnormal, image_labels;         // int8 [n,29,F], [n,29], [n,K]
-  at::Tensor report_hash;                            // [n] int64; 0 = no report
+  at::Tensor boxes, presence, regions, global;         // model: [n,29,4], [n,29], [n,29,d], [n,d]
+  at::Tensor reports;                                  // [n,d]
+  at::Tensor true_boxes, valid;                        // [n,29,4] float, [n,29] uint8
+  at::Tensor labels, abnormal, image_labels;           // int8 [n,29,F], [n,29], [n,K]
+  at::Tensor report_hash;                              // [n] int64; 0 = no report
   std::vector<std::vector<data::Sentence>> sentences;  // [n*29]
   std::int64_t unreadable = 0;
 };

@@ -35,10 +35,9 @@ struct Facts {
     valid.insert(valid.end(), record.box_valid.begin(), record.box_valid.end());
     labels.insert(labels.end(), record.region_labels.begin(), record.region_labels.end());
     abnormal.insert(abnormal.end(), record.region_abnormal.begin(), record.region_abnormal.end());
-    image_labels.insert(image_labels.end(), record.image_labels.begin(),
-                        record.image_labels.end());
-    report_hash.push_back(
-        record.report.empty() ? 0 : static_cast<std::int64_t>(record.report_hash));
+    image_labels.insert(image_labels.end(), record.image_labels.begin(), record.image_labels.end());
+    report_hash.push_back(record.report.empty() ? 0
+                                                : static_cast<std::int64_t>(record.report_hash));
   }
 };
 
@@ -90,8 +89,8 @@ EvaluationRows CollectRows(model::AnatomyVlm& model, const Config& config,
   std::vector<float> pixels;
   std::vector<std::vector<std::int64_t>> reports;
   std::int64_t unreadable = 0;
-  // Whole batches are dealt out, so that a batch, and with it every last bit, is the same for any number
-  // of ranks.
+  // Whole batches are dealt out, so that a batch, and with it every last bit, is the same for any
+  // number of ranks.
   const std::int64_t batches = (dataset.size() + kBatch - 1) / kBatch;
   const std::int64_t begin = comm.rank() * batches / comm.size() * kBatch;
   const std::int64_t end =

@@ -1,8 +1,8 @@
 // `vesalius export`: a checkpoint as safetensors and JSON that timm and transformers load.
 //
 // The vision tower is a timm VisionTransformer whose 29 anatomy queries are its register tokens
-// (reg_tokens=29: order CLS, registers, patches; attention does not depend on order). The text tower is
-// a Hugging Face BertModel without pooler.
+// (reg_tokens=29: order CLS, registers, patches; attention does not depend on order). The text
+// tower is a Hugging Face BertModel without pooler.
 #include "trainer/export.h"
 
 #include <map>
@@ -147,10 +147,9 @@ void Export(const std::string& checkpoint, const std::string& out) {
   WriteFileAtomic(out + "/text/config.json",
                   BertConfig(loaded.model->config().text).dump(2) + "\n");
   WriteFileAtomic(out + "/text/vocab.txt", Join(loaded.vocabulary.wordpieces, "\n") + "\n");
-  WriteFileAtomic(out + "/text/tokenizer_config.json",
-                  nlohmann::json{{"tokenizer_class", "BertTokenizer"}, {"do_lower_case", true}}
-                          .dump(2) +
-                      "\n");
+  WriteFileAtomic(
+      out + "/text/tokenizer_config.json",
+      nlohmann::json{{"tokenizer_class", "BertTokenizer"}, {"do_lower_case", true}}.dump(2) + "\n");
   WriteFileAtomic(out + "/config.json", ModelConfigJson(loaded).dump(2) + "\n");
   log::Info("exported step ", loaded.step, " of ", loaded.folder, " to ", out);
 }

@@ -83,9 +83,8 @@ std::string LabelPrompt(const std::string& label) { return StrCat("there is ", l
 at::Tensor PadIds(const std::vector<std::vector<std::int64_t>>& rows) {
   size_t length = 1;
   for (const auto& row : rows) length = std::max(length, row.size());
-  at::Tensor out = at::zeros({static_cast<std::int64_t>(rows.size()),
-                              static_cast<std::int64_t>(length)},
-                             at::kLong);
+  at::Tensor out = at::zeros(
+      {static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(length)}, at::kLong);
   std::int64_t* data = out.mutable_data_ptr<std::int64_t>();
   for (size_t i = 0; i < rows.size(); ++i)
     std::copy(rows[i].begin(), rows[i].end(), data + i * length);
@@ -162,13 +161,13 @@ std::vector<TensorView> StateViews(const std::vector<model::ParameterInfo>& para
 void LoadState(const checkpoints::Reader& reader,
                const std::vector<model::ParameterInfo>& parameters, AdamW* optimiser) {
   const at::NoGradGuard no_grad;
-  ForEachTensor(parameters, optimiser,
-                [&](const std::string& name, Role role, const at::Tensor& tensor) {
-                  const at::Tensor host = at::empty_like(
-                      tensor, tensor.options().device(at::kCPU), at::MemoryFormat::Contiguous);
-                  reader.Read(ViewOf(name, role, host));
-                  tensor.copy_(host);
-                });
+  ForEachTensor(
+      parameters, optimiser, [&](const std::string& name, Role role, const at::Tensor& tensor) {
+        const at::Tensor host =
+            at::empty_like(tensor, tensor.options().device(at::kCPU), at::MemoryFormat::Contiguous);
+        reader.Read(ViewOf(name, role, host));
+        tensor.copy_(host);
+      });
 }
 
 void WriteTensors(const std::string& path,
@@ -177,8 +176,8 @@ void WriteTensors(const std::string& path,
   std::vector<checkpoints::SafeTensor> out;
   for (const auto& [name, tensor] : tensors) {
     keep.push_back(tensor.detach().to(at::kCPU, at::kFloat).contiguous());
-    out.push_back({name, "F32", keep.back().sizes().vec(), keep.back().data_ptr(),
-                   keep.back().nbytes()});
+    out.push_back(
+        {name, "F32", keep.back().sizes().vec(), keep.back().data_ptr(), keep.back().nbytes()});
   }
   checkpoints::WriteSafeTensors(path, out, {{"format", "pt"}});
 }
@@ -191,9 +190,12 @@ LoadedModel LoadModel(const std::string& checkpoint, at::Device device) {
   const auto& blobs = reader.info().blobs;
   const auto words = blobs.find("vocabulary");
   Require(words != blobs.end(), ExitCode::kInvalidData, folder, " holds no vocabulary");
-  LoadedModel loaded{ParseConfig(reader.info().config_text), ParseVocabulary(words->second),
-                     data::Tokenizer(ParseVocabulary(words->second).wordpieces), nullptr,
-                     reader.info().step, folder};
+  LoadedModel loaded{ParseConfig(reader.info().config_text),
+                     ParseVocabulary(words->second),
+                     data::Tokenizer(ParseVocabulary(words->second).wordpieces),
+                     nullptr,
+                     reader.info().step,
+                     folder};
   loaded.model = BuildModel(loaded.config, loaded.vocabulary, device);
   LoadState(reader, loaded.model->parameters(), nullptr);
   loaded.model->eval();

@@ -1,4 +1,5 @@
-// From configuration and vocabulary to a model: what training, evaluation, embedding and export share.
+// From configuration and vocabulary to a model: what training, evaluation, embedding and export
+// share.
 #pragma once
 
 #include <memory>
@@ -44,8 +45,8 @@ data::PipelineOptions PixelOptions(const Config& config);
 model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
                               std::size_t image_labels, at::ScalarType type, at::Device device);
 
-// Parameters, and with an optimiser its moments and step counts, as a checkpoint stores them. The views
-// point into CPU tensors; `staging` keeps the copies of tensors that live elsewhere.
+// Parameters, and with an optimiser its moments and step counts, as a checkpoint stores them. The
+// views point into CPU tensors; `staging` keeps the copies of tensors that live elsewhere.
 std::vector<checkpoints::TensorView> StateViews(const std::vector<model::ParameterInfo>& parameters,
                                                 AdamW* optimiser, std::vector<at::Tensor>* staging);
 

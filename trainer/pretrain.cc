@@ -52,8 +52,8 @@ Inputs LoadInputs(const PretrainOptions& options) {
   return in;
 }
 
-// Rank 0's part of the start: owns the folder, decides where to go on. Runs on one rank only, so that
-// the decision is made once.
+// Rank 0's part of the start: owns the folder, decides where to go on. Runs on one rank only, so
+// that the decision is made once.
 struct Start {
   std::unique_ptr<checkpoints::Attempt> attempt;
   std::string resume_from;
@@ -84,8 +84,9 @@ void RequireFits(const std::string& step_folder, const Inputs& in) {
   const checkpoints::Reader reader(step_folder);
   const std::vector<std::string> changes =
       ForbiddenChanges(reader.info().config_text, in.config.text);
-  Require(changes.empty(), ExitCode::kConfig, "these keys may not change when a run goes on: ",
-          Join(changes, ", "), ". Set them back, or start a new run folder");
+  Require(changes.empty(), ExitCode::kConfig,
+          "these keys may not change when a run goes on: ", Join(changes, ", "),
+          ". Set them back, or start a new run folder");
   const auto& blobs = reader.info().blobs;
   const auto words = blobs.find("vocabulary");
   Require(words != blobs.end() && words->second == SerializeVocabulary(in.vocabulary),
@@ -99,8 +100,8 @@ void RequireFits(const std::string& step_folder, const Inputs& in) {
             "); resume with the original data, or start a new run folder");
 }
 
-// Steps of this run that are newer than the one it goes on from (damaged, or passed over by --resume
-// PATH) would win the next time: they move to quarantine.
+// Steps of this run that are newer than the one it goes on from (damaged, or passed over by
+// --resume PATH) would win the next time: they move to quarantine.
 void SetNewerAside(const std::string& run, const std::string& resume_from) {
   const std::vector<std::string> steps = checkpoints::ListSteps(run);
   const auto from = std::find_if(steps.begin(), steps.end(), [&](const std::string& step) {
@@ -201,11 +202,11 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
   if (bootstrap.rank() == 0)
     log::Info("attempt ", attempt, ": ", bootstrap.size(), " rank(s) over ", comm->backend(), ", ",
               at::get_num_threads(), " thread(s) each, ", in.train->size(), " training samples");
-  const ExitCode code =
-      Train({in.config, options.run, *comm, device, in.train, in.valid, in.vocabulary,
-             start.attempt.get(), parts[1], attempt, parts[2]});
+  const ExitCode code = Train({in.config, options.run, *comm, device, in.train, in.valid,
+                               in.vocabulary, start.attempt.get(), parts[1], attempt, parts[2]});
   if (code == ExitCode::kFinished && bootstrap.rank() == 0)
-    log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run, "/ckpt");
+    log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run,
+              "/ckpt");
   return code;
 }
 

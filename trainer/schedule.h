@@ -1,4 +1,5 @@
-// What changes over the steps of a run: the learning rate and the stage. Pure functions of the step.
+// What changes over the steps of a run: the learning rate and the stage. Pure functions of the
+// step.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Requests to stop: SIGTERM, SIGUSR2, and SIGUSR1 where no GPU is used. The handler only raises a flag;
-// the ranks agree on it in the step's exchange, finish the step and commit a checkpoint.
+// Requests to stop: SIGTERM, SIGUSR2, and SIGUSR1 where no GPU is used. The handler only raises a
+// flag; the ranks agree on it in the step's exchange, finish the step and commit a checkpoint.
 #pragma once
 
 namespace vesalius::trainer {

@@ -107,8 +107,7 @@ std::vector<double> FlagsOf(const std::vector<NamedLoss>& losses, bool stop,
   flags[0] = stop ? 1 : 0;
   flags[1] = static_cast<double>(unreadable);
   Invariant(losses.size() + 2 <= kFlags, "more losses than flags");
-  for (std::size_t i = 0; i < losses.size(); ++i)
-    flags[2 + i] = losses[i].value.item<double>();
+  for (std::size_t i = 0; i < losses.size(); ++i) flags[2 + i] = losses[i].value.item<double>();
   return flags;
 }
 
@@ -173,8 +172,7 @@ Session::Session(const TrainContext& context)
       exchange_(context.comm, NamedTensors(parameters_),
                 {static_cast<std::size_t>(config_.dist.bucket_bytes)}),
       writer_({context.run_folder, context.comm.rank(), context.comm.size(), config_.trainer.keep},
-              context.attempt,
-              [&context](const std::string& name, const std::string& mine) {
+              context.attempt, [&context](const std::string& name, const std::string& mine) {
                 return dist::AllGatherBytes(context.comm, name, mine);
               }) {}
 
@@ -218,10 +216,10 @@ std::int64_t Session::Restore() {
 Outcome Session::Step(std::int64_t step) {
   PhaseClock clock;
   const data::Batch batch = pipeline_->Next();
-  const BatchTensors tensors = ToTensors(
-      batch, context_.train->vocabulary().findings.size(),
-      context_.train->vocabulary().image_labels.size(),
-      config_.trainer.float64 ? at::kDouble : at::kFloat, context_.device);
+  const BatchTensors tensors =
+      ToTensors(batch, context_.train->vocabulary().findings.size(),
+                context_.train->vocabulary().image_labels.size(),
+                config_.trainer.float64 ? at::kDouble : at::kFloat, context_.device);
   clock.Mark("data");
 
   const std::vector<NamedLoss> losses = ForwardBackward(
@@ -291,8 +289,8 @@ ExitCode Session::Run() {
       std::vector<std::shared_ptr<const data::Dataset>>{context_.train}, LoaderOptions(),
       loader_state_);
   if (lead_)
-    record_ = std::make_unique<RunRecord>(context_.run_folder, context_.attempt_number, step,
-                                          plan.steps);
+    record_ =
+        std::make_unique<RunRecord>(context_.run_folder, context_.attempt_number, step, plan.steps);
   if (!context_.resume_from.empty()) saved_step_ = step;
 
   while (step < plan.steps) {

@@ -28,7 +28,8 @@ struct TrainContext {
 };
 
 // kFinished when all steps are done, kSavedResumable after a stop request and its checkpoint.
-// Errors: kPeerLost, kCannotSave, kFenced, kNumericalStop, kInvalidData (the checkpoint does not fit).
+// Errors: kPeerLost, kCannotSave, kFenced, kNumericalStop, kInvalidData (the checkpoint does not
+// fit).
 ExitCode Train(const TrainContext& context);
 
 }  // namespace vesalius::trainer

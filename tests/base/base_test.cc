@@ -28,7 +28,8 @@ TEST(Random, PhiloxKnownAnswers) {  // Random123's kat_vectors, philox4x32 10
 }
 
 TEST(Random, StreamsAreKeyedAndUnbiased) {
-  Random a(1, Purpose::kAugment, 2, 3), b(1, Purpose::kAugment, 2, 3), c(1, Purpose::kAugment, 3, 2);
+  Random a(1, Purpose::kAugment, 2, 3), b(1, Purpose::kAugment, 2, 3),
+      c(1, Purpose::kAugment, 3, 2);
   EXPECT_EQ(a.Next64(), b.Next64());
   EXPECT_NE(a.Next64(), c.Next64());
   double sum = 0, squares = 0;
@@ -51,7 +52,8 @@ TEST(File, AtomicWriteLeavesOldContentWhenTheDiskFills) {
   const TempDir dir;
   const std::string path = dir.path() + "/a.txt";
   WriteFileAtomic(path, "old");
-  for (const FileOp op : {FileOp::kOpen, FileOp::kWrite, FileOp::kSync, FileOp::kClose, FileOp::kRename}) {
+  for (const FileOp op :
+       {FileOp::kOpen, FileOp::kWrite, FileOp::kSync, FileOp::kClose, FileOp::kRename}) {
     SetFileFault([op](FileOp at, const std::string&) { return at == op ? ENOSPC : 0; });
     try {
       WriteFileAtomic(path, "new");

@@ -43,7 +43,8 @@ TEST(Gold, ImageReportContrastIsClipLoss) {
     for (const auto& c : Cases("clip_loss.json")) {
       const std::int64_t b = c["B"], d = c["D"];
       const at::Tensor image = Leaf(c["image"], {b, d}), text = Leaf(c["text"], {b, d});
-      const at::Tensor log_scale = at::scalar_tensor(c["log_scale"].get<double>(), at::kDouble).requires_grad_(true);
+      const at::Tensor log_scale =
+          at::scalar_tensor(c["log_scale"].get<double>(), at::kDouble).requires_grad_(true);
       const at::Tensor loss = PairLoss(*comm, L2Normalise(image), L2Normalise(text), at::arange(b),
                                        log_scale.exp(), {b});
       loss.backward();
@@ -59,7 +60,8 @@ TEST(Gold, RegionContrastPerAnatomy) {
   VESALIUS_NEEDS_SHARED("data/gold_torch/region_contrast.json");
   const auto c = Cases("region_contrast.json")[0];
   const std::int64_t b = c["B"], regions = c["R"], d = c["D"];
-  const at::Tensor visual = Leaf(c["visual"], {b, regions, d}), text = Leaf(c["text"], {b, regions, d});
+  const at::Tensor visual = Leaf(c["visual"], {b, regions, d}),
+                   text = Leaf(c["text"], {b, regions, d});
   const at::Tensor mask = Tensor(c["mask"], {b, regions}).ne(0);
   at::Tensor sum = at::zeros({}, at::kDouble);
   std::int64_t kept = 0;
@@ -71,7 +73,8 @@ TEST(Gold, RegionContrastPerAnatomy) {
     const at::Tensor truth = at::eye(index.size(0), at::kChar);
     const at::Tensor logits = at::matmul(v, t.t()) / 0.07;
     sum = sum + (ops::MultiPositiveCrossEntropy(logits, truth, 1).first +
-                 ops::MultiPositiveCrossEntropy(logits, truth, 0).first) / 2;
+                 ops::MultiPositiveCrossEntropy(logits, truth, 0).first) /
+                    2;
     kept += index.size(0);
   }
   ASSERT_EQ(kept, c["kept"].get<std::int64_t>());
@@ -87,7 +90,8 @@ TEST(Gold, Boxes) {
   for (const auto& c : Cases("boxes.json")) {
     const std::int64_t n = c["n"], m = c["m"];
     const at::Tensor a = Leaf(c["a_xyxy"], {n, 4}), b = Tensor(c["b_xyxy"], {m, 4});
-    const auto [iou, giou] = ops::IouGiou(a.unsqueeze(1).expand({n, m, 4}), b.unsqueeze(0).expand({n, m, 4}));
+    const auto [iou, giou] =
+        ops::IouGiou(a.unsqueeze(1).expand({n, m, 4}), b.unsqueeze(0).expand({n, m, 4}));
     // Our guard of 1e-7 in the denominators shows at that level.
     EXPECT_LE((iou - Tensor(c["iou"], {n, m})).abs().max().item<double>(), 1e-5);
     EXPECT_LE((giou - Tensor(c["giou"], {n, m})).abs().max().item<double>(), 1e-5);
@@ -108,10 +112,10 @@ TEST(Gold, TransformerBlock) {
   Block block(init, d, heads, hidden, 1e-5, Block::Order::kPreNorm);
   block.to(at::kDouble);
   const std::map<std::string, std::string> names = {
-      {"norm1.weight", "ln1_w"},    {"norm1.bias", "ln1_b"},    {"attn.qkv.weight", "wqkv"},
-      {"attn.qkv.bias", "bqkv"},    {"attn.proj.weight", "wo"}, {"attn.proj.bias", "bo"},
-      {"norm2.weight", "ln2_w"},    {"norm2.bias", "ln2_b"},    {"mlp.fc1.weight", "w1"},
-      {"mlp.fc1.bias", "b1"},       {"mlp.fc2.weight", "w2"},   {"mlp.fc2.bias", "b2"}};
+      {"norm1.weight", "ln1_w"}, {"norm1.bias", "ln1_b"},    {"attn.qkv.weight", "wqkv"},
+      {"attn.qkv.bias", "bqkv"}, {"attn.proj.weight", "wo"}, {"attn.proj.bias", "bo"},
+      {"norm2.weight", "ln2_w"}, {"norm2.bias", "ln2_b"},    {"mlp.fc1.weight", "w1"},
+      {"mlp.fc1.bias", "b1"},    {"mlp.fc2.weight", "w2"},   {"mlp.fc2.bias", "b2"}};
   {
     const at::NoGradGuard no_grad;
     for (auto& item : block.named_parameters())

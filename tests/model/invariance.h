@@ -38,7 +38,10 @@ inline BatchTensors GlobalBatch(std::int64_t n, at::ScalarType type) {
   };
   BatchTensors b;
   b.image = at::randn({n, 1, 16, 16}, generator, at::TensorOptions().dtype(at::kDouble)).to(type);
-  b.boxes = at::rand({n, 29, 4}, generator, at::TensorOptions().dtype(at::kDouble)).mul(0.5).add(0.2).to(type);
+  b.boxes = at::rand({n, 29, 4}, generator, at::TensorOptions().dtype(at::kDouble))
+                .mul(0.5)
+                .add(0.2)
+                .to(type);
   b.box_valid = ints(0, 4, {n, 29}).gt(0).to(at::kByte);
   b.region_labels = ints(-1, 2, {n, 29, kFindings}).to(at::kChar);
   b.region_abnormal = ints(-1, 2, {n, 29}).to(at::kChar);
@@ -47,7 +50,8 @@ inline BatchTensors GlobalBatch(std::int64_t n, at::ScalarType type) {
   b.texts = ints(1, 50, {kTexts, 7});
   b.texts.slice(1, 5).masked_fill_(ints(0, 2, {kTexts, 1}).eq(0), 0);  // some shorter texts
   b.signatures = at::stack({ints(-1000000, 1000000, {kTexts}), ints(0, 29, {kTexts}),
-                            ints(-2, kFindings, {kTexts}), ints(0, 2, {kTexts})}, 1);
+                            ints(-2, kFindings, {kTexts}), ints(0, 2, {kTexts})},
+                           1);
   // Each region takes one of the texts, or none.
   b.region_text = ints(-10, kTexts, {n, 29}).clamp_min(-1).to(at::kInt);
   b.reports = ints(1, 50, {n, 9});
@@ -55,20 +59,24 @@ inline BatchTensors GlobalBatch(std::int64_t n, at::ScalarType type) {
   return b;
 }
 
-// The rows [begin, end) of the global batch as one rank would hold them: only the texts it uses, renumbered.
+// The rows [begin, end) of the global batch as one rank would hold them: only the texts it uses,
+// renumbered.
 inline BatchTensors LocalPart(const BatchTensors& all, std::int64_t begin, std::int64_t end) {
   BatchTensors part = all.Slice(begin, end, 0, all.texts.size(0));
-  const at::Tensor used = std::get<0>(at::_unique(part.region_text.masked_select(part.region_text.ge(0)).to(at::kLong)));
+  const at::Tensor used = std::get<0>(
+      at::_unique(part.region_text.masked_select(part.region_text.ge(0)).to(at::kLong)));
   at::Tensor renumber = at::full({all.texts.size(0) + 1}, -1, at::kInt);
   renumber.index_put_({used}, at::arange(used.size(0), at::kInt));
-  part.region_text = renumber.index({part.region_text.to(at::kLong)});  // -1 picks the last entry, -1
+  part.region_text =
+      renumber.index({part.region_text.to(at::kLong)});  // -1 picks the last entry, -1
   part.texts = all.texts.index_select(0, used);
   part.signatures = all.signatures.index_select(0, used);
   return part;
 }
 
 // One forward and backward of this rank's rows; returns global losses and gradients.
-inline GlobalStep RunStep(dist::Communicator& comm, const BatchTensors& batch, at::ScalarType type) {
+inline GlobalStep RunStep(dist::Communicator& comm, const BatchTensors& batch,
+                          at::ScalarType type) {
   at::Tensor prompts = at::arange(4 * 5).view({4, 5}) % 45 + 3;
   at::Tensor family = at::zeros({29, 29}, at::kBool);
   family[0][1].fill_(true);
@@ -76,7 +84,8 @@ inline GlobalStep RunStep(dist::Communicator& comm, const BatchTensors& batch, a
   AnatomyVlm vlm(TinyConfig(), 5, prompts, family);
   vlm.to(type);
   std::vector<std::pair<std::string, at::Tensor>> parameters;
-  for (const auto& parameter : vlm.parameters()) parameters.emplace_back(parameter.name, parameter.tensor);
+  for (const auto& parameter : vlm.parameters())
+    parameters.emplace_back(parameter.name, parameter.tensor);
   dist::GradExchange exchange(comm, parameters, {1 << 14});
   exchange.Begin();
   const std::vector<NamedLoss> losses = vlm.Loss(vlm.Encode(batch), batch, comm);

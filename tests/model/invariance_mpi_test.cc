@@ -12,11 +12,13 @@ TEST(InvarianceMpi, UnequalBatches) {
   const auto comm = bootstrap->MakeCommunicator(dist::Device::kCpu, {});
   const int r = bootstrap->rank(), ranks = bootstrap->size();
   constexpr std::int64_t kImages = 12;
-  for (const auto& [type, tolerance] : {std::pair{at::kFloat, 1e-5}, std::pair{at::kDouble, 1e-9}}) {
+  for (const auto& [type, tolerance] :
+       {std::pair{at::kFloat, 1e-5}, std::pair{at::kDouble, 1e-9}}) {
     const BatchTensors all = GlobalBatch(kImages, type);
-    ExpectSame(RunStep(*comm,
-                       LocalPart(all, Begin(r, ranks, kImages), Begin(r + 1, ranks, kImages)), type),
-               Reference(kImages, type), tolerance);
+    ExpectSame(
+        RunStep(*comm, LocalPart(all, Begin(r, ranks, kImages), Begin(r + 1, ranks, kImages)),
+                type),
+        Reference(kImages, type), tolerance);
   }
 }
 

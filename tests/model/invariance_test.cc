@@ -15,8 +15,8 @@ void Check(std::int64_t images, int ranks, at::ScalarType type, double tolerance
     const auto comm = bootstrap.MakeCommunicator(dist::Device::kCpu, {});
     const BatchTensors all = GlobalBatch(images, type);
     const int r = bootstrap.rank();
-    const GlobalStep step = RunStep(
-        *comm, LocalPart(all, Begin(r, ranks, images), Begin(r + 1, ranks, images)), type);
+    const GlobalStep step =
+        RunStep(*comm, LocalPart(all, Begin(r, ranks, images), Begin(r + 1, ranks, images)), type);
     const std::lock_guard<std::mutex> lock(mutex);
     ExpectSame(step, reference, tolerance);
   });

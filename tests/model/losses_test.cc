@@ -17,7 +17,9 @@ at::Tensor Box(double x0, double y0, double x1, double y1) {
   return at::tensor({x0, y0, x1, y1}, at::kDouble).unsqueeze(0);
 }
 
-double Giou(const at::Tensor& a, const at::Tensor& b) { return ops::IouGiou(a, b).second.item<double>(); }
+double Giou(const at::Tensor& a, const at::Tensor& b) {
+  return ops::IouGiou(a, b).second.item<double>();
+}
 
 TEST(Boxes, GiouOfKnownPairs) {
   EXPECT_NEAR(Giou(Box(0, 0, 1, 1), Box(0, 0, 1, 1)), 1, 1e-6);
@@ -36,7 +38,8 @@ TEST(MultiPositive, IdentityIsInfoNceAndDuplicatesCostLn2) {
   truth[0][0].fill_(1);
   truth[0][1].fill_(1);
   const at::Tensor best = at::tensor({50.0, 50.0, -50.0}, at::kDouble).unsqueeze(0);
-  EXPECT_NEAR(ops::MultiPositiveCrossEntropy(best, truth, 1).first.item<double>(), std::log(2.0), 1e-9);
+  EXPECT_NEAR(ops::MultiPositiveCrossEntropy(best, truth, 1).first.item<double>(), std::log(2.0),
+              1e-9);
 }
 
 TEST(MultiPositive, FullyIgnoredLineAddsNothing) {
@@ -74,19 +77,22 @@ FineInputs Rows() {
 
 TEST(Truth, EntailedContradictedIgnored) {
   // columns: hash, region, finding, polarity
-  const at::Tensor signatures = at::tensor({100, 0, 0, 1,    // own text of row 0
-                                            103, 0, 0, 0,    // "no finding 0 in region 0"
-                                            104, 0, -1, 0,   // "region 0 is normal"
-                                            105, 1, 0, 0,    // "no finding 0 in region 1"
-                                            101, 1, 0, 1,    // own text of row 1, said to be false
-                                            106, 0, -2, 0,   // free text about region 0
-                                            107, 24, 1, 1},  // finding 1 in the heart
-                                           at::kLong).view({7, 4});
+  const at::Tensor signatures = at::tensor({100, 0,  0,  1,   // own text of row 0
+                                            103, 0,  0,  0,   // "no finding 0 in region 0"
+                                            104, 0,  -1, 0,   // "region 0 is normal"
+                                            105, 1,  0,  0,   // "no finding 0 in region 1"
+                                            101, 1,  0,  1,   // own text of row 1, said to be false
+                                            106, 0,  -2, 0,   // free text about region 0
+                                            107, 24, 1,  1},  // finding 1 in the heart
+                                           at::kLong)
+                                    .view({7, 4});
   const at::Tensor truth = TruthMatrix(Rows(), signatures);
   const std::vector<std::vector<int>> expected = {
-      {1, 0, 0, 0, -1, -1, 0},   // region 0: row says finding 0 present; child texts that agree: ignored
-      {0, -1, -1, 1, 0, -1, 0},  // region 1: finding 0 absent; parent texts: contradicted 0, else ignored
-      {0, 0, 0, 0, 0, 0, -1}};   // heart without labels: only its own region's texts are undecided
+      {1, 0, 0, 0, -1, -1,
+       0},  // region 0: row says finding 0 present; child texts that agree: ignored
+      {0, -1, -1, 1, 0, -1,
+       0},  // region 1: finding 0 absent; parent texts: contradicted 0, else ignored
+      {0, 0, 0, 0, 0, 0, -1}};  // heart without labels: only its own region's texts are undecided
   for (int r = 0; r < 3; ++r)
     for (int c = 0; c < 7; ++c)
       EXPECT_EQ(truth[r][c].item<int>(), expected[r][c]) << "row " << r << ", text " << c;

@@ -52,8 +52,9 @@ TEST(Config, ValuesOutOfRangeNameKeyAndRange) {
 
 TEST(Config, WhatMayChangeOnResume) {
   const std::string before = LoadConfig("tiny", "", {}).text;
-  EXPECT_TRUE(ForbiddenChanges(before, LoadConfig("tiny", "", {"data.workers=3", "trainer.steps=9"}).text)
-                  .empty());
+  EXPECT_TRUE(
+      ForbiddenChanges(before, LoadConfig("tiny", "", {"data.workers=3", "trainer.steps=9"}).text)
+          .empty());
   const auto changes = ForbiddenChanges(before, LoadConfig("tiny", "", {"trainer.lr=1"}).text);
   ASSERT_EQ(changes.size(), 1u);
   EXPECT_NE(changes[0].find("trainer.lr"), std::string::npos);
@@ -61,8 +62,8 @@ TEST(Config, WhatMayChangeOnResume) {
 
 TEST(Schedule, WarmupCosineStages) {
   TrainerConfig config = LoadConfig("tiny", "", {"trainer.steps=100", "trainer.lr=1"}).trainer;
-  EXPECT_NEAR(LearningRate(config, 0), 0.2, 1e-12);       // 5 steps of warm-up
-  EXPECT_NEAR(LearningRate(config, 50), 0.505, 1e-9);     // half of the cosine
+  EXPECT_NEAR(LearningRate(config, 0), 0.2, 1e-12);    // 5 steps of warm-up
+  EXPECT_NEAR(LearningRate(config, 50), 0.505, 1e-9);  // half of the cosine
   EXPECT_NEAR(LearningRate(config, 100), 0.01, 1e-12);
   EXPECT_EQ(StageAt(config, 0), 1);
   EXPECT_EQ(StageAt(config, 10), 2);

@@ -14,7 +14,8 @@ TEST(Ranking, AurocAndAveragePrecisionWithTies) {
     const auto scores = c["scores"].get<std::vector<double>>();
     const auto labels = c["labels"].get<std::vector<int>>();
     EXPECT_NEAR(Auroc(scores, labels).value(), c["auroc"].get<double>(), 1e-12);
-    EXPECT_NEAR(AveragePrecision(scores, labels).value(), c["average_precision"].get<double>(), 1e-12);
+    EXPECT_NEAR(AveragePrecision(scores, labels).value(), c["average_precision"].get<double>(),
+                1e-12);
   }
 }
 
@@ -52,12 +53,18 @@ TEST(Detection, CocoSample) {
                           a["bbox"][2], a["bbox"][3], a["score"]});
   const DetectionFigures f = CocoFigures(truths, detections, static_cast<int>(category.size()));
   const double tolerance = expected["tol"];
-  for (const auto& [name, value] :
-       std::map<std::string, double>{{"AP", f.ap}, {"AP50", f.ap50}, {"AP75", f.ap75},
-                                     {"APsmall", f.ap_small}, {"APmedium", f.ap_medium},
-                                     {"APlarge", f.ap_large}, {"AR1", f.ar1}, {"AR10", f.ar10},
-                                     {"AR100", f.ar100}, {"ARsmall", f.ar_small},
-                                     {"ARmedium", f.ar_medium}, {"ARlarge", f.ar_large}})
+  for (const auto& [name, value] : std::map<std::string, double>{{"AP", f.ap},
+                                                                 {"AP50", f.ap50},
+                                                                 {"AP75", f.ap75},
+                                                                 {"APsmall", f.ap_small},
+                                                                 {"APmedium", f.ap_medium},
+                                                                 {"APlarge", f.ap_large},
+                                                                 {"AR1", f.ar1},
+                                                                 {"AR10", f.ar10},
+                                                                 {"AR100", f.ar100},
+                                                                 {"ARsmall", f.ar_small},
+                                                                 {"ARmedium", f.ar_medium},
+                                                                 {"ARlarge", f.ar_large}})
     EXPECT_NEAR(value, expected[name].get<double>(), tolerance) << name;
 }
 

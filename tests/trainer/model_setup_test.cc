@@ -61,7 +61,8 @@ TEST(ModelSetup, ARankWithoutRowsTakesPart) {
 }
 
 TEST(ModelSetup, VocabularyRoundTrips) {
-  const ModelVocabulary words{{"[PAD]", "\xC3\xA9"}, {"label"}, std::vector<int>(data::kRegions, 3)};
+  const ModelVocabulary words{
+      {"[PAD]", "\xC3\xA9"}, {"label"}, std::vector<int>(data::kRegions, 3)};
   const ModelVocabulary back = ParseVocabulary(SerializeVocabulary(words));
   EXPECT_EQ(back.wordpieces, words.wordpieces);
   EXPECT_EQ(back.image_labels, words.image_labels);
