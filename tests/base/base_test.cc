@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "tests/util/temp_dir.h"
 
@@ -28,7 +29,8 @@ TEST(Random, PhiloxKnownAnswers) {  // Random123's kat_vectors, philox4x32 10
 }
 
 TEST(Random, StreamsAreKeyedAndUnbiased) {
-  Random a(1, Purpose::kAugment, 2, 3), b(1, Purpose::kAugment, 2, 3), c(1, Purpose::kAugment, 3, 2);
+  Random a(1, Purpose::kAugment, 2, 3), b(1, Purpose::kAugment, 2, 3),
+      c(1, Purpose::kAugment, 3, 2);
   EXPECT_EQ(a.Next64(), b.Next64());
   EXPECT_NE(a.Next64(), c.Next64());
   double sum = 0, squares = 0;
@@ -51,7 +53,8 @@ TEST(File, AtomicWriteLeavesOldContentWhenTheDiskFills) {
   const TempDir dir;
   const std::string path = dir.path() + "/a.txt";
   WriteFileAtomic(path, "old");
-  for (const FileOp op : {FileOp::kOpen, FileOp::kWrite, FileOp::kSync, FileOp::kClose, FileOp::kRename}) {
+  for (const FileOp op :
+       {FileOp::kOpen, FileOp::kWrite, FileOp::kSync, FileOp::kClose, FileOp::kRename}) {
     SetFileFault([op](FileOp at, const std::string&) { return at == op ? ENOSPC : 0; });
     try {
       WriteFileAtomic(path, "new");
@@ -73,6 +76,14 @@ TEST(File, AtomicWriteLeavesOldContentWhenTheDiskFills) {
         full.Close();
       },
       Error);
+}
+
+TEST(Log, AFileThatCannotBeOpenedIsToldOnTheScreen) {
+  testing::internal::CaptureStderr();
+  log::OpenFile("/proc/nope", 0);
+  const std::string screen = testing::internal::GetCapturedStderr();
+  EXPECT_NE(screen.find("warning: /proc/nope/rank-0000.log cannot be opened"), std::string::npos)
+      << screen;
 }
 
 }  // namespace
