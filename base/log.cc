@@ -2,7 +2,10 @@
 
 #include <glog/logging.h>
 
+#include <atomic>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <mutex>
 
 namespace vesalius::log {
@@ -12,14 +15,8 @@ namespace {
 // survives restarts is what people look for in a run folder.
 class RankFile : public google::LogSink {
  public:
-  RankFile(const std::string& folder, int rank) {
-    char name[32];
-    std::snprintf(name, sizeof(name), "/rank-%04d.log", rank);
-    file_ = std::fopen((folder + name).c_str(), "ae");
-    if (file_ != nullptr) google::AddLogSink(this);
-  }
+  explicit RankFile(std::FILE* file) : file_(file) { google::AddLogSink(this); }
   ~RankFile() override {
-    if (file_ == nullptr) return;
     google::RemoveLogSink(this);
     std::fclose(file_);
   }
@@ -35,12 +32,12 @@ class RankFile : public google::LogSink {
 
  private:
   std::mutex mutex_;
-  std::FILE* file_ = nullptr;
+  std::FILE* const file_;
 };
 
 std::mutex g_mutex;
 RankFile* g_file = nullptr;  // lives until the process ends
-Level g_screen_level = Level::kInfo;
+std::atomic<Level> g_screen_level = Level::kInfo;
 
 }  // namespace
 
@@ -55,8 +52,18 @@ void Init(const char* program) {
 
 void OpenFile(const std::string& folder, int rank) {
   std::lock_guard<std::mutex> lock(g_mutex);
-  if (rank != 0) g_screen_level = Level::kError;
-  if (g_file == nullptr) g_file = new RankFile(folder, rank);
+  if (g_file == nullptr) {
+    char name[32];
+    std::snprintf(name, sizeof(name), "/rank-%04d.log", rank);
+    const std::string path = folder + name;
+    if (std::FILE* file = std::fopen(path.c_str(), "ae")) {
+      g_file = new RankFile(file);
+    } else {
+      Write(Level::kWarning, StrCat(path, " cannot be opened: ", std::strerror(errno),
+                                    "; this rank's messages go to the screen only"));
+    }
+  }
+  if (rank != 0) g_screen_level = Level::kError;  // after the warning, which is this rank's own
 }
 
 void Write(Level level, const std::string& message) {

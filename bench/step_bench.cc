@@ -7,8 +7,10 @@
 #include <ATen/Parallel.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -27,6 +29,23 @@ constexpr double kGflopPerStep = 2.36, kBatch = 16;
 std::string Program() {
   return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "vesalius").string();
 }
+
+// A fresh folder, removed with everything in it also when a side fails.
+class Scratch {
+ public:
+  Scratch() {
+    Require(::mkdtemp(path_.data()) != nullptr, ExitCode::kCannotCreate, path_, ": ",
+            std::strerror(errno));
+  }
+  ~Scratch() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = "/tmp/vesalius-bench-XXXXXX";
+};
 
 // Median figures of one process's run; `seconds` by phase.
 struct Run {
@@ -73,20 +92,23 @@ double SgemmPeak(int threads) {
   return Median(rates);
 }
 
-// PyTorch DDP with Gloo, two processes of one thread, the same model, batch and work.
-std::string PeerCommand() {
+// PyTorch DDP with Gloo, two processes of one thread, the same model, batch and work. All
+// that it prints goes to `log`, and on the screen when there is no figure in it.
+std::string PeerCommand(const std::string& log) {
   const char* shared = std::getenv("VESALIUS_SHARED");
   const std::string peers = (shared ? std::string(shared) : "../shared") + "/peers";
   return StrCat(
       "cd ", peers, " && OMP_NUM_THREADS=1 ", PeerPython(),
       " -m torch.distributed.run --nproc-per-node 2 --master-port 0 --rdzv-backend c10d "
       "--rdzv-endpoint localhost:0 anatomy_tiny.py --threads 1 --batch 8 --bench 1 --steps ",
-      kSteps, " --patients 300 2>/dev/null | sed -n 's/.*BENCH.* \\([0-9.]*\\) samples.*/\\1/p'");
+      kSteps, " --patients 300 > ", log,
+      " 2>&1 && sed -n 's/.*BENCH.* \\([0-9.]*\\) samples.*/\\1/p' ", log, " | grep . || { cat ",
+      log, "; exit 1; }");
 }
 
 void Body(Report& report) {
-  char pattern[] = "/tmp/vesalius-bench-XXXXXX";
-  const std::string folder = ::mkdtemp(pattern);
+  const Scratch scratch;
+  const std::string& folder = scratch.path();
   data::WritePhantom({folder + "/data", 600, 7, 64, {}});
   const std::string mpirun =
       "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 "
@@ -104,7 +126,8 @@ void Body(Report& report) {
                              side("2x1", mpirun, 1),
                              {"peak1", [] { return SgemmPeak(1); }},
                              {"peak2", [] { return SgemmPeak(2); }}};
-  if (!PeerPython().empty()) sides.push_back({"ddp", [] { return NumberFrom(PeerCommand()); }});
+  if (!PeerPython().empty())
+    sides.push_back({"ddp", [&] { return NumberFrom(PeerCommand(folder + "/peer")); }});
   const auto rounds = Interleave(sides, kRounds);
   for (const auto& [name, peak] : std::vector<std::pair<std::string, std::string>>{
            {"1x1", "peak1"}, {"1x2", "peak2"}, {"2x1", "peak2"}}) {
@@ -123,7 +146,6 @@ void Body(Report& report) {
   } else {
     report.LeaveOut("step.pytorch_ddp", "x", "VESALIUS_PEER_PYTHON is not set");
   }
-  RemoveTree(folder);
 }
 
 }  // namespace

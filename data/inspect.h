@@ -9,11 +9,11 @@ namespace vesalius::data {
 // Whether `path` is a data set folder, a manifest or a shard.
 bool IsDataset(const std::string& path);
 
-// Counts, sizes, vocabularies, splits, fingerprint; verifies every checksum. Damage: Error(kInvalidData)
-// naming file and record.
+// Counts, sizes, vocabularies, splits, fingerprint; verifies every checksum. Damage:
+// Error(kInvalidData) naming file and record.
 nlohmann::json InspectDataset(const std::string& path);
 
-// Draws up to `count` images of the split with their valid boxes as PNG files into `folder`.
+// Draws up to `count` images of the data set with their valid boxes as PNG files into `folder`.
 void DrawDataset(const std::string& path, const std::string& folder, int count);
 
 }  // namespace vesalius::data

@@ -70,9 +70,9 @@ Vocabulary FromProto(const pb::Vocabulary& proto, const std::string& path) {
             parent, " as a parent, which does not exist", kRemedy);
     vocabulary.parent[region] = parent;
   }
-  Require(vocabulary.can.empty() || vocabulary.can.size() == kRegions * vocabulary.findings.size(),
-          ExitCode::kInvalidData, path, " has a region-finding table of ", vocabulary.can.size(),
-          " entries for ", vocabulary.findings.size(), " findings", kRemedy);
+  Require(vocabulary.can.size() == kRegions * vocabulary.findings.size(), ExitCode::kInvalidData,
+          path, " has a region-finding table of ", vocabulary.can.size(), " entries for ",
+          vocabulary.findings.size(), " findings", kRemedy);
   vocabulary.positive_forms = ToVector(proto.positive_forms());
   vocabulary.negative_forms = ToVector(proto.negative_forms());
   vocabulary.normal_forms = ToVector(proto.normal_forms());

@@ -150,6 +150,13 @@ void ShardBuilder::CheckShape(const Record& record) const {
                 record.image_labels.size() == static_cast<std::size_t>(shape_.image_labels),
             "record ", record.image_id, " has ", record.region_labels.size(), " region labels and ",
             record.image_labels.size(), " image labels, other than the records before it");
+  for (const std::vector<Sentence>& sentences : record.sentences) {
+    for (const Sentence& sentence : sentences) {
+      Invariant(shape_.Holds(sentence.finding) && IsPolarity(sentence.polarity), "record ",
+                record.image_id, " has a sentence about finding ", sentence.finding, " of ",
+                shape_.findings, " with polarity ", static_cast<int>(sentence.polarity));
+    }
+  }
 }
 
 void ShardBuilder::Add(const Record& record) {

@@ -1,6 +1,6 @@
-// What the writer and the reader of shards must agree upon: names of data sets and attributes, the
-// and the schema version. docs/formats.md tells the same in prose; whoever changes one changes the
-// other and kSchemaVersion.
+// What the writer and the reader of shards must agree upon: names of data sets and attributes,
+// which sentences a record may have, and the schema version. docs/formats.md tells the same in
+// prose; whoever changes one changes the other and kSchemaVersion.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,12 @@ struct ShardShape {
   int stored_size = 0, channels = 1;
   int findings = 0, image_labels = 0;
   bool operator==(const ShardShape&) const = default;
+
+  bool Holds(std::int16_t sentence_finding) const {
+    return sentence_finding >= kUnknownStatement && sentence_finding < findings;
+  }
 };
+inline bool IsPolarity(std::int8_t value) { return value == 0 || value == 1; }
 
 namespace shard {
 // Attributes of the root group.

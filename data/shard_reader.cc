@@ -304,6 +304,10 @@ void Hdf5Shard::ReadSentences(std::uint64_t row, Record& record) const {
   std::vector<std::string> texts = ReadTexts(sentence_text_, first, count);
   for (std::uint64_t i = 0; i < count; ++i) {
     Valid(regions[i] < kRegions, "data set '", sentence_region_.name, "' is damaged");
+    Valid(shape_.Holds(findings[i]), "data set '", sentence_finding_.name, "' names finding ",
+          findings[i], " of ", shape_.findings);
+    Valid(IsPolarity(polarities[i]), "data set '", sentence_polarity_.name, "' holds ",
+          static_cast<int>(polarities[i]), " instead of 0 or 1");
     record.sentences[regions[i]].push_back({std::move(texts[i]), findings[i], polarities[i]});
   }
 }

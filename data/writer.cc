@@ -133,6 +133,9 @@ void DatasetWriter::Finish(const Vocabulary& vocabulary) {
             "the vocabulary has ", vocabulary.findings.size(), " findings and ",
             vocabulary.image_labels.size(), " image labels, the records ", impl.shape.findings,
             " and ", impl.shape.image_labels);
+  Invariant(vocabulary.can.size() == kRegions * vocabulary.findings.size(),
+            "the vocabulary has a region-finding table of ", vocabulary.can.size(), " entries for ",
+            vocabulary.findings.size(), " findings");
   impl.manifest.vocabulary = vocabulary;
   impl.manifest.fingerprint = impl.fingerprint.Finish(vocabulary);
   impl.Publish();

@@ -3,12 +3,11 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <mutex>
-#include <optional>
+#include <system_error>
 #include <thread>
 
 #include "base/error.h"
@@ -16,6 +15,8 @@
 
 namespace vesalius::dist {
 namespace {
+
+constexpr int kMaxLocalRanks = 1024;
 
 const char* Environment(const char* name) {
   const char* value = std::getenv(name);
@@ -83,8 +84,8 @@ std::unique_ptr<Bootstrap> MakeBootstrap() {
 }
 
 void RunLocalRanks(int ranks, const std::function<void(Bootstrap&)>& body) {
-  Require(ranks >= 1, ExitCode::kConfig, "the number of local ranks must be at least 1, not ",
-          ranks);
+  Require(ranks >= 1 && ranks <= kMaxLocalRanks, ExitCode::kConfig,
+          "the number of local ranks must be 1 to ", kMaxLocalRanks, ", not ", ranks);
   const std::shared_ptr<LocalWorld> world = MakeLocalWorld(ranks);
   FirstError first;
   const auto run = [&](int rank) {
@@ -98,14 +99,17 @@ void RunLocalRanks(int ranks, const std::function<void(Bootstrap&)>& body) {
     }
   };
   std::vector<std::thread> threads;
-  for (int rank = 0; rank < ranks; ++rank) threads.emplace_back(run, rank);
+  threads.reserve(ranks);
+  try {
+    for (int rank = 0; rank < ranks; ++rank) threads.emplace_back(run, rank);
+  } catch (const std::system_error& error) {
+    const std::string reason = StrCat("no thread can be started for rank ", threads.size(), " of ",
+                                      ranks, ": ", error.what(), "; start fewer local ranks");
+    first.Add(std::make_exception_ptr(Error(ExitCode::kConfig, reason)), false);
+    AbortLocalWorld(*world, reason);
+  }
   for (std::thread& thread : threads) thread.join();
   first.Rethrow();
-}
-
-void LeaveNow(int status) {
-  std::fflush(nullptr);
-  _exit(status);
 }
 
 std::string WidenAffinity(int threads_wanted) {

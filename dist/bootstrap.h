@@ -4,7 +4,7 @@
 //
 // Leaving. In good order: communicators go first, then the bootstrap, whose destructor finalises
 // MPI. After a failure, or when an exception destroys it, the bootstrap leaves MPI as it is, since
-// MPI_Finalize would wait for ranks that never come; main() then ends the process by LeaveNow().
+// MPI_Finalize would wait for ranks that never come; main() then ends the process by _exit().
 #pragma once
 
 #include <functional>
@@ -38,12 +38,9 @@ std::unique_ptr<Bootstrap> MakeBootstrap();
 
 // N ranks as threads of this process: `body(bootstrap)` runs once on each; returns when all have
 // returned. When one throws, the others' collectives are aborted, and the first error that is not
-// the mere loss of a peer is rethrown.
+// the mere loss of a peer is rethrown. Error(kConfig) when N is not 1 to 1024, or when a thread
+// cannot be started.
 void RunLocalRanks(int ranks, const std::function<void(Bootstrap&)>& body);
-
-// Flushes what was printed and ends the process at once: no destructor, no exit handler and no
-// MPI_Finalize can hold it up. What main() calls after an Error while ranks are connected.
-[[noreturn]] void LeaveNow(int status);
 
 // Widens this process's affinity when it is bound to a single core but its node has more (Open
 // MPI's default for one or two ranks); a binding that no launcher made is left alone. Returns a

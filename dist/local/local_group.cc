@@ -87,6 +87,9 @@ std::shared_ptr<LocalGroup::Operation> LocalGroup::Post(int rank, Request reques
     Run(*operation);
   } catch (const Error& caught) {
     error = caught;
+  } catch (const std::exception& caught) {  // out of memory: the others must not wait for ever
+    error = Error(ExitCode::kBug, StrCat(Describe(*operation->requests[rank]),
+                                         " failed unexpectedly: ", caught.what()));
   }
   lock.lock();
   operation->state = error ? Operation::kOpen : Operation::kDone;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 #include <numeric>
 #include <utility>
 
@@ -194,6 +195,14 @@ class MpiCommunicator : public RequestCommunicator {
       : engine_(std::move(engine)), options_(options) {
     engine_->queue().Call([this] { comm_ = engine_->MakeComm(); });
   }
+  // The launch thread frees it after all that was submitted, before MPI_Finalize; like that, not
+  // after a failure or when an exception takes the ranks apart.
+  ~MpiCommunicator() override {
+    if (std::uncaught_exceptions() > uncaught_) return;
+    engine_->queue().Post([engine = engine_, comm = comm_]() mutable {
+      if (!engine->failed()) MPI_Comm_free(&comm);
+    });
+  }
   int rank() const override { return engine_->rank(); }
   int size() const override { return engine_->size(); }
   Device device() const override { return Device::kCpu; }
@@ -216,6 +225,7 @@ class MpiCommunicator : public RequestCommunicator {
  private:
   std::shared_ptr<MpiEngine> engine_;
   const CommunicatorOptions options_;
+  const int uncaught_ = std::uncaught_exceptions();
   MPI_Comm comm_ = MPI_COMM_NULL;
 };
 

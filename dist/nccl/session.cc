@@ -37,8 +37,14 @@ Session::Session(std::shared_ptr<const Api> api, int device, Bootstrap& bootstra
   Require(shared.size() == sizeof(id.bytes), ExitCode::kConfig,
           "ncclGetUniqueId failed on rank 0: ", shared);
   std::memcpy(id.bytes, shared.data(), sizeof(id.bytes));
-  Initialise(id, bootstrap.size(), bootstrap.rank());
-  watchdog_ = std::thread([this] { Watch(); });
+  try {
+    Initialise(id, bootstrap.size(), bootstrap.rank());
+    watchdog_ = std::thread([this] { Watch(); });
+  } catch (...) {
+    if (comm_ != nullptr && !failure_) api_->comm_abort(comm_);
+    FreeRuntime();
+    throw;
+  }
 }
 
 void Session::Initialise(const UniqueId& id, int ranks, int rank) {
@@ -46,10 +52,12 @@ void Session::Initialise(const UniqueId& id, int ranks, int rank) {
   CheckCuda(api_->stream_create(&stream_), "cudaStreamCreate");
   CheckCuda(api_->event_create(&ready_), "cudaEventCreate");
   Lock lock(mutex_);
-  const std::string what = StrCat("joining the NCCL communicator as rank ", rank, " of ", ranks);
+  const std::string what =
+      StrCat("joining the NCCL communicator as rank ", rank, " of ", ranks, " with GPU ", device_,
+             " (every rank of a node needs a GPU of its own)");
   const int result = api_->comm_init_rank(&comm_, ranks, id, rank);
   Require(comm_ != nullptr, ExitCode::kConfig, what, " failed: ", Text(result));
-  SettleLocked(result, what, Clock::now() + limit_);
+  SettleLocked(lock, result, what, Clock::now() + limit_);
 }
 
 Session::~Session() {
@@ -73,9 +81,13 @@ Session::~Session() {
       api_->comm_abort(comm_);
     }
   }
+  FreeRuntime();
+}
+
+void Session::FreeRuntime() {
   for (const auto& operation : pending_) api_->event_destroy(operation->done);
-  api_->event_destroy(ready_);
-  api_->stream_destroy(stream_);
+  if (ready_ != nullptr) api_->event_destroy(ready_);
+  if (stream_ != nullptr) api_->stream_destroy(stream_);
 }
 
 void Session::CheckCuda(int result, const char* call) const {
@@ -83,41 +95,53 @@ void Session::CheckCuda(int result, const char* call) const {
           api_->cuda_error_text(result));
 }
 
-void Session::SettleLocked(int result, const std::string& what, Clock::time_point deadline) {
-  while (result == kInProgress) {
+void Session::CheckLocked(int result, const char* call, const std::string& what) {
+  if (result == kSuccess) return;
+  FailLocked(ExitCode::kNodeUnhealthy, StrCat(what, ": ", call, " failed on GPU ", device_, ": ",
+                                              api_->cuda_error_text(result)));
+  ThrowLocked(what);
+}
+
+void Session::SettleLocked(Lock& lock, int result, const std::string& what,
+                           Clock::time_point deadline) {
+  settling_ = true;
+  while (result == kInProgress && !failure_) {
     if (Clock::now() > deadline) {
       FailLocked(ExitCode::kPeerLost,
                  StrCat(what, ": not all ranks took part within ", limit_.count(), " ms"));
-      break;
-    }
-    if (const auto dead = peers_->FindDead()) {
+    } else if (const auto dead = peers_->FindDead()) {
       FailLocked(ExitCode::kPeerLost, StrCat(what, ": ", *dead));
-      break;
+    } else {
+      const int asked = api_->comm_get_async_error(comm_, &result);
+      if (asked != kSuccess) result = asked;
+      if (result != kInProgress) break;
+      lock.unlock();
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+      lock.lock();
     }
-    const int asked = api_->comm_get_async_error(comm_, &result);
-    if (asked != kSuccess) result = asked;
-    if (result == kInProgress) std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
+  settling_ = false;
   if (!failure_ && result != kSuccess) {
     FailLocked(result == kInvalidUsage ? ExitCode::kConfig : ExitCode::kPeerLost,
                StrCat(what, " failed: ", Text(result)));
   }
-  if (failure_) throw *failure_;
+  if (failure_) ThrowLocked(what);
 }
 
 std::shared_ptr<Session::Operation> Session::Launch(const std::string& what,
                                                     const std::function<int(Comm, Stream)>& issue) {
+  std::lock_guard one_at_a_time(launching_);
   Lock lock(mutex_);
   if (failure_) ThrowLocked(what);
   auto operation = std::make_shared<Operation>();
   operation->what = what;
   operation->deadline = Clock::now() + limit_;
-  CheckCuda(api_->event_record(ready_, api_->current_stream()), "cudaEventRecord");
-  CheckCuda(api_->stream_wait_event(stream_, ready_), "cudaStreamWaitEvent");
-  SettleLocked(issue(comm_, stream_), what, operation->deadline);
-  CheckCuda(api_->event_create(&operation->done), "cudaEventCreate");
-  CheckCuda(api_->event_record(operation->done, stream_), "cudaEventRecord");
-  pending_.push_back(operation);
+  CheckLocked(api_->event_record(ready_, api_->current_stream()), "cudaEventRecord", what);
+  CheckLocked(api_->stream_wait_event(stream_, ready_), "cudaStreamWaitEvent", what);
+  SettleLocked(lock, issue(comm_, stream_), what, operation->deadline);
+  CheckLocked(api_->event_create(&operation->done), "cudaEventCreate", what);
+  pending_.push_back(operation);  // from here on the event is freed with the others
+  CheckLocked(api_->event_record(operation->done, stream_), "cudaEventRecord", what);
   return operation;
 }
 
@@ -174,14 +198,16 @@ void Session::Watch() {
 }
 
 void Session::LookLocked() {
-  int result = kSuccess;
-  api_->comm_get_async_error(comm_, &result);
-  const std::string what = pending_.empty() ? "between collectives" : pending_.front()->what;
-  if (result != kSuccess && result != kInProgress) {
-    return FailLocked(ExitCode::kPeerLost, StrCat(what, ": NCCL reports ", Text(result)));
-  }
-  if (const auto dead = peers_->FindDead()) {
-    return FailLocked(ExitCode::kPeerLost, StrCat(what, ": ", *dead));
+  if (!settling_) {  // a launch under way looks itself, and names its collective
+    int result = kSuccess;
+    api_->comm_get_async_error(comm_, &result);
+    const std::string what = pending_.empty() ? "between collectives" : pending_.front()->what;
+    if (result != kSuccess && result != kInProgress) {
+      return FailLocked(ExitCode::kPeerLost, StrCat(what, ": NCCL reports ", Text(result)));
+    }
+    if (const auto dead = peers_->FindDead()) {
+      return FailLocked(ExitCode::kPeerLost, StrCat(what, ": ", *dead));
+    }
   }
   // The oldest unfinished one names the failure; those behind it could not start.
   while (!pending_.empty()) {

@@ -48,9 +48,13 @@ class Session {
  private:
   using Lock = std::unique_lock<std::mutex>;
   void Initialise(const UniqueId& id, int ranks, int rank);
-  // Polls until the communicator's last call is through; throws what became of it.
-  void SettleLocked(int result, const std::string& what,
+  void FreeRuntime();
+  // Polls until the communicator's last call is through; throws what became of it. Lets go of the
+  // lock between polls, so that Abort() need not wait for the deadline.
+  void SettleLocked(Lock& lock, int result, const std::string& what,
                     std::chrono::steady_clock::time_point deadline);
+  // A CUDA call that fails amid a launch fails the communicator: the other ranks go on to wait.
+  void CheckLocked(int result, const char* call, const std::string& what);
   bool FinishedLocked(Operation& operation);
   void Watch();
   void LookLocked();
@@ -64,13 +68,15 @@ class Session {
   const std::chrono::milliseconds limit_;
   std::unique_ptr<PeerWatch> peers_;
 
-  mutable std::mutex mutex_;
+  std::mutex launching_;  // held over a whole Launch, before mutex_: NCCL calls do not overlap
+  std::mutex mutex_;      // guards what follows
   std::condition_variable changed_;
   Comm comm_ = nullptr;
   Stream stream_ = nullptr;
   Event ready_ = nullptr;  // the computing stream's work before a launch
   std::deque<std::shared_ptr<Operation>> pending_;
   std::optional<Error> failure_;
+  bool settling_ = false;
   bool stop_ = false;
   std::thread watchdog_;
 };

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "tests/util/temp_dir.h"
 
@@ -75,6 +76,14 @@ TEST(File, AtomicWriteLeavesOldContentWhenTheDiskFills) {
         full.Close();
       },
       Error);
+}
+
+TEST(Log, AFileThatCannotBeOpenedIsToldOnTheScreen) {
+  testing::internal::CaptureStderr();
+  log::OpenFile("/proc/nope", 0);
+  const std::string screen = testing::internal::GetCapturedStderr();
+  EXPECT_NE(screen.find("warning: /proc/nope/rank-0000.log cannot be opened"), std::string::npos)
+      << screen;
 }
 
 }  // namespace

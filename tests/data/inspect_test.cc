@@ -41,6 +41,7 @@ void WriteSet(const std::string& folder) {
   }
   Vocabulary vocabulary;
   vocabulary.findings = {{"effusion", {}}, {"nodule", {}}};
+  vocabulary.can.assign(kRegions * vocabulary.findings.size(), 1);
   vocabulary.image_labels = {"normal"};
   vocabulary.wordpieces = {"[PAD]", "[UNK]"};
   writer.Finish(vocabulary);

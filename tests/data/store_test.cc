@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <thread>
 
 #include "base/file.h"
@@ -13,7 +14,9 @@
 #include "base/random.h"
 #include "data/dataset.h"
 #include "data/dataset_files.h"
+#include "data/fingerprint.h"
 #include "data/manifest.h"
+#include "data/shard_reader.h"
 #include "data/writer.h"
 #include "tests/util/temp_dir.h"
 
@@ -304,6 +307,79 @@ TEST(Store, DamagedManifestIsRefused) {
   Overwrite(path, good.substr(0, good.size() / 2));
   EXPECT_EQ(Caught([&] { OpenDataset(folder, Split::kTrain); }).first, ExitCode::kInvalidData);
   EXPECT_FALSE(VerifyDataset(folder).empty());
+}
+
+// `bytes` with the one place where `from` stands overwritten by `to`.
+template <typename T>
+void Patch(std::string& bytes, const std::vector<T>& from, const std::vector<T>& to) {
+  const std::string_view old(reinterpret_cast<const char*>(from.data()), from.size() * sizeof(T));
+  const std::size_t at = bytes.find(old);
+  ASSERT_NE(at, std::string::npos);
+  ASSERT_EQ(bytes.find(old, at + 1), std::string::npos);
+  std::memcpy(bytes.data() + at, to.data(), to.size() * sizeof(T));
+}
+
+// Checksums agree, as those of a writer with a fault would.
+TEST(Store, SentencesOutOfRangeAreRefused) {
+  const TempDir dir;
+  Record good = MakeRecord(0);
+  for (auto& sentences : good.sentences) sentences.clear();
+  std::vector<std::int16_t> findings;
+  std::vector<std::int8_t> polarities;
+  Random random(1, Purpose::kPhantom);
+  for (int i = 0; i < 64; ++i) {
+    findings.push_back(static_cast<std::int16_t>(static_cast<int>(random.Below(5)) - 2));
+    polarities.push_back(static_cast<std::int8_t>(random.Below(2)));
+    good.sentences[0].push_back({"It is so.", findings.back(), polarities.back()});
+  }
+  const auto write = [&](const std::string& folder, const Record& record) {
+    DatasetWriter writer({folder, "test", kSize, 3});
+    writer.Add(record);
+    writer.Finish(MakeVocabulary());
+  };
+  for (const auto& [finding, polarity, name] :
+       {std::tuple(kFindings, 0, "sentence_finding"), std::tuple(-3, 0, "sentence_finding"),
+        std::tuple(0, 2, "sentence_polarity"), std::tuple(0, -1, "sentence_polarity")}) {
+    SCOPED_TRACE(StrCat(finding, " ", polarity));
+    Record bad = good;
+    bad.sentences[0][9].finding = static_cast<std::int16_t>(finding);
+    bad.sentences[0][9].polarity = static_cast<std::int8_t>(polarity);
+    const std::string folder = dir.path() + "/set", path = folder + "/shard-00000.h5";
+    EXPECT_EQ(Caught([&] { write(folder, bad); }).first, ExitCode::kBug);
+    write(folder, good);
+    std::string bytes = ReadFile(path);
+    auto bad_findings = findings;
+    auto bad_polarities = polarities;
+    bad_findings[9] = bad.sentences[0][9].finding;
+    bad_polarities[9] = bad.sentences[0][9].polarity;
+    Patch(bytes, findings, bad_findings);
+    Patch(bytes, polarities, bad_polarities);
+    Patch<std::uint32_t>(bytes, {RecordCrc(good)}, {RecordCrc(bad)});
+    Overwrite(path, bytes);
+    const auto [code, message] = Caught([&] { OpenShard(path)->Read(0); });
+    EXPECT_EQ(code, ExitCode::kInvalidData);
+    EXPECT_THAT(message, HasSubstr(path + ", record 0"));
+    EXPECT_THAT(message, HasSubstr(name));
+    RemoveTree(folder);
+  }
+}
+
+TEST(Store, ATableOfAnotherSizeThanTheFindingsIsRefused) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set", path = ManifestPath(folder);
+  WriteSet(folder, 2);
+  for (const std::size_t size : {0, kRegions * kFindings - 1}) {
+    Manifest manifest = ReadManifest(path);
+    manifest.vocabulary.can.resize(size);
+    const std::string other = dir.path() + "/manifest.pb";
+    WriteManifest(other, manifest);
+    const auto [code, message] = Caught([&] { ReadManifest(other); });
+    EXPECT_EQ(code, ExitCode::kInvalidData);
+    EXPECT_THAT(message, HasSubstr(StrCat("a region-finding table of ", size, " entries")));
+    DatasetWriter writer({dir.path() + "/refused", "test", kSize, 3});
+    writer.Add(MakeRecord(0));
+    EXPECT_EQ(Caught([&] { writer.Finish(manifest.vocabulary); }).first, ExitCode::kBug);
+  }
 }
 
 TEST(Store, NewerSchemaVersionIsNamed) {

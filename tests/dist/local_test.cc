@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <thread>
@@ -108,6 +109,32 @@ TEST(LocalFaults, AbortReachesWaitingRanks) {
         MessageOf(ExitCode::kPeerLost, [&] { comm->Barrier("step 10").Wait(); });
     EXPECT_THAT(message, AllOf(HasSubstr("'step 10'"), HasSubstr("the disk is full")));
   });
+}
+
+TEST(LocalFaults, TooManyRanksAreRefused) {
+  for (const int ranks : {0, 1025}) {
+    EXPECT_THAT(MessageOf(ExitCode::kConfig, [&] { RunLocalRanks(ranks, [](Bootstrap&) {}); }),
+                HasSubstr(StrCat("must be 1 to 1024, not ", ranks)));
+  }
+}
+
+// Once the first ranks run, no further thread finds room for its stack.
+TEST(LocalFaults, AThreadThatCannotStartEndsAllRanks) {
+  pthread_attr_t before, huge;
+  ASSERT_EQ(pthread_getattr_default_np(&before), 0);
+  ASSERT_EQ(pthread_attr_init(&huge), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&huge, std::size_t{1} << 50), 0);
+  const std::string message = MessageOf(ExitCode::kConfig, [&] {
+    RunLocalRanks(1024, [&](Bootstrap& bootstrap) {
+      pthread_setattr_default_np(&huge);
+      bootstrap.Exchange("ids", "");
+    });
+  });
+  pthread_setattr_default_np(&before);
+  pthread_attr_destroy(&before);
+  pthread_attr_destroy(&huge);
+  EXPECT_THAT(message, AllOf(HasSubstr("no thread can be started for rank"), HasSubstr("of 1024"),
+                             HasSubstr("start fewer local ranks")));
 }
 
 }  // namespace

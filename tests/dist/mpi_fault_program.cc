@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdio>
 #include <string>
 #include <thread>
 
@@ -70,7 +71,8 @@ int main(int, char** argv) {
     const std::string report = vesalius::StrCat(argv[2], "/", rank);
     vesalius::WriteFileAtomic(report, vesalius::StrCat(code, " ", error.what()));
     vesalius::WriteFileAtomic(report + ".seconds", vesalius::StrCat(waited.count()));
-    vesalius::dist::LeaveNow(code);
+    std::fflush(nullptr);
+    _exit(code);
   }
   return 0;
 }

@@ -147,7 +147,7 @@ class StandIn {
     std::lock_guard lock(fake.world->mutex);
     if (faults_.report_async_error) {
       *result = kRemoteError;
-    } else if (fake.world->joined < fake.world->size) {
+    } else if (faults_.never_settle || fake.world->joined < fake.world->size) {
       *result = kInProgress;
     } else if (faults_.refuse_init) {
       *result = kInvalidUsage;
@@ -285,28 +285,33 @@ void FillComm(Api& api, const std::shared_ptr<StandIn>& self) {
 void FillRuntime(Api& api, const std::shared_ptr<StandIn>& self) {
   api.set_device = [](int) { return kSuccess; };
   api.current_stream = [] { return Stream{nullptr}; };
-  api.stream_create = [](Stream* stream) {
+  api.stream_create = [self](Stream* stream) {
+    ++self->faults().runtime_objects;
     *stream = new FakeStream;
     return kSuccess;
   };
-  api.stream_destroy = [](Stream stream) {
+  api.stream_destroy = [self](Stream stream) {
+    --self->faults().runtime_objects;
     delete static_cast<FakeStream*>(stream);
     return kSuccess;
   };
   api.stream_wait_event = [](Stream, Event) { return kSuccess; };  // the null stream has no work
-  api.event_create = [](Event* event) {
+  api.event_create = [self](Event* event) {
+    ++self->faults().runtime_objects;
     *event = new FakeEvent;
     return kSuccess;
   };
   // Leaked when the stream has not reached it, as after an abort.
-  api.event_destroy = [](Event event) {
+  api.event_destroy = [self](Event event) {
+    --self->faults().runtime_objects;
     auto* fake = static_cast<FakeEvent*>(event);
     if (fake->done) delete fake;
     return kSuccess;
   };
-  api.event_record = [](Event event, Stream stream) {
+  api.event_record = [self](Event event, Stream stream) {
     auto* fake = static_cast<FakeEvent*>(event);
     if (stream == nullptr) return kSuccess;
+    if (self->faults().fail_record) return kCudaFault;
     fake->done = false;
     static_cast<FakeStream*>(stream)->Put([fake] { fake->done = true; });
     return kSuccess;

@@ -16,10 +16,13 @@ struct Faults {
   std::atomic<bool> refuse_init = false;  // comm_init_rank -> ncclInvalidUsage, asynchronously
   std::atomic<bool> report_async_error = false;  // comm_get_async_error -> ncclRemoteError
   std::atomic<bool> fail_launch = false;         // the next collective's call fails
+  std::atomic<bool> never_settle = false;        // comm_get_async_error -> ncclInProgress, for ever
   std::atomic<bool> fail_event = false;          // event_query -> a CUDA error
+  std::atomic<bool> fail_record = false;         // event_record after a collective -> a CUDA error
   std::atomic<int> aborts = 0;                   // counts comm_abort
   std::atomic<int> destroyed = 0;                // counts comm_destroy
   std::atomic<int> allocations = 0;              // live mem_alloc blocks
+  std::atomic<int> runtime_objects = 0;          // live streams and events
 };
 
 // `faults` must outlive every use of the table.

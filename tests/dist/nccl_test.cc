@@ -11,6 +11,7 @@
 #include "dist/nccl/nccl_communicator.h"
 #include "tests/dist/conformance.h"
 #include "tests/dist/nccl_stand_in.h"
+#include "tests/util/message_of.h"
 
 namespace vesalius::dist::nccl {
 namespace {
@@ -62,6 +63,7 @@ TEST_P(Nccl, Conformance) {
   EXPECT_EQ(faults_.destroyed, GetParam());
   EXPECT_EQ(faults_.aborts, 0);
   EXPECT_EQ(faults_.allocations, 0);
+  EXPECT_EQ(faults_.runtime_objects, 0);
 }
 
 TEST_F(NcclFaults, ARankThatStaysAwayFromTheStart) {
@@ -85,9 +87,12 @@ TEST_F(NcclFaults, ARankThatStaysAwayFromTheStart) {
 
 TEST_F(NcclFaults, TwoRanksOnOneGpuIsAConfigurationError) {
   faults_.refuse_init = true;
-  EXPECT_EQ(
-      Failing(2, ExitCode::kConfig, HasSubstr("Duplicate GPU detected"), [](Communicator&) {}), 2);
+  EXPECT_EQ(Failing(2, ExitCode::kConfig,
+                    AllOf(HasSubstr("Duplicate GPU detected"), HasSubstr("a GPU of its own")),
+                    [](Communicator&) {}),
+            2);
   EXPECT_EQ(faults_.aborts, 2);
+  EXPECT_EQ(faults_.runtime_objects, 0);
 }
 
 TEST_F(NcclFaults, ARankThatStaysAwayFromACollective) {
@@ -165,6 +170,44 @@ TEST_F(NcclFaults, ACudaErrorIsNamed) {
                       comm.Barrier("step 10").Wait();
                     }),
             2);
+}
+
+TEST_F(NcclFaults, ACudaErrorAmidALaunchFailsTheCommunicator) {
+  EXPECT_EQ(Failing(1, ExitCode::kNodeUnhealthy,
+                    AllOf(HasSubstr("'step 12' (call 1) was abandoned"), HasSubstr("'step 11'"),
+                          HasSubstr("cudaEventRecord")),
+                    [this](Communicator& comm) {
+                      faults_.fail_record = true;
+                      EXPECT_THAT(
+                          MessageOf(ExitCode::kNodeUnhealthy, [&] { comm.Barrier("step 11"); }),
+                          HasSubstr("CUDA error 700"));
+                      faults_.fail_record = false;
+                      comm.Barrier("step 12").Wait();
+                    }),
+            1);
+  EXPECT_EQ(faults_.aborts, 1);
+  EXPECT_EQ(faults_.runtime_objects, 0);
+}
+
+TEST_F(NcclFaults, AbortEndsALaunchThatDoesNotSettle) {
+  EXPECT_EQ(Failing(1, ExitCode::kPeerLost,
+                    AllOf(HasSubstr("'step 13'"), HasSubstr("was abandoned: the disk is full")),
+                    [this](Communicator& comm) {
+                      faults_.never_settle = true;
+                      std::thread other([&] {
+                        std::this_thread::sleep_for(milliseconds(50));
+                        comm.Abort("the disk is full");
+                      });
+                      try {
+                        comm.Barrier("step 13").Wait();
+                      } catch (...) {
+                        other.join();
+                        throw;
+                      }
+                      other.join();
+                    }),
+            1);
+  EXPECT_EQ(faults_.aborts, 1);
 }
 
 TEST_F(NcclFaults, AbortAndDroppedTicketsEndTheWait) {

@@ -10,17 +10,15 @@
 namespace vesalius::dist::nccl {
 namespace {
 
-// The k-th rank of a node takes its k-th GPU; a launcher that shows every rank one GPU of its own
-// has chosen already.
+// The GPU that the rank's tensors are on: the trainer deals GPUs out to the ranks of a node in turn
+// as well. NCCL refuses ranks that share one, and the session's message says so; this process alone
+// cannot tell, since a launcher may show every rank one GPU of its own.
 int ChooseDevice(const Bootstrap& bootstrap) {
   int count = 0;
   const cudaError_t result = cudaGetDeviceCount(&count);
   Require(result == cudaSuccess && count > 0, ExitCode::kConfig,
           "no usable GPU: ", cudaGetErrorString(result));
-  if (count == 1) return 0;
-  Require(bootstrap.node_rank() < count, ExitCode::kConfig, "this node has ", count,
-          " GPUs but more ranks: start at most ", count, " ranks a node");
-  return bootstrap.node_rank();
+  return bootstrap.node_rank() % count;
 }
 
 const bool kRegistered = [] {
