@@ -10,8 +10,8 @@
 namespace vesalius::data {
 
 // The words of `text` as UTF-8, in order: cleaned (NUL, U+FFFD, malformed bytes and categories
-// Cc, Cf, Co and Cs dropped, white space split on), CJK ideographs alone, canonically decomposed without category Mn,
-// lower case, each punctuation character alone.
+// Cc, Cf, Co and Cs dropped, white space split on), CJK ideographs alone, canonically decomposed
+// without category Mn, lower case, each punctuation character alone.
 std::vector<std::string> BasicTokens(std::string_view text);
 
 // Characters (code points) of well-formed UTF-8.

@@ -10,15 +10,16 @@
 
 namespace vesalius::data {
 
-// Any PNG (grey, RGB, palette, alpha, 1-16 bit) or JPEG (grey, YCbCr, CMYK). RGB and RGBA keep their
-// colour (alpha dropped); palettes are expanded. Channels: 1 or 3. Broken or truncated: kInvalidData.
+// Any PNG (grey, RGB, palette, alpha, 1-16 bit) or JPEG (grey, YCbCr, CMYK). RGB and RGBA keep
+// their colour (alpha dropped); palettes are expanded. Channels: 1 or 3. Broken or truncated:
+// kInvalidData.
 Image DecodeImage(std::string_view bytes, const std::string& name);
 
 // Luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B), same depth.
 Image ToGrey(const Image& image);
 
-// Long side resized to `size` (area-averaging when shrinking, bilinear when growing), short side centred
-// on zeros. `geometry` receives scale and padding.
+// Long side resized to `size` (area-averaging when shrinking, bilinear when growing), short side
+// centred on zeros. `geometry` receives scale and padding.
 Image ResizePad(const Image& image, int size, Geometry* geometry);
 
 struct Canvas {  // 8-bit RGB

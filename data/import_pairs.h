@@ -1,4 +1,5 @@
-// `vesalius import pairs`: a CSV or JSONL of image paths and texts becomes a data set (docs/data.md).
+// `vesalius import pairs`: a CSV or JSONL of image paths and texts becomes a data set
+// (docs/data.md).
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,14 @@ struct ImportPairsOptions {
   std::string in;   // a CSV/JSONL file, or a folder that holds one
   std::string out;  // data set folder
   // Names of columns; empty = recognised by the usual names (image, path, filename, file_name ...;
-  // text, report, caption, clinical_notes ...; patient, patientid, patient_id, subject_id ...; split).
+  // text, report, caption, clinical_notes ...; patient, patientid, patient_id, subject_id ...;
+  // split).
   std::string image_column, text_column, patient_column, split_column;
-  std::string boxes;        // COCO JSON with boxes of named regions; empty = found beside the table
-  std::string vocab;        // vocab.txt; empty = a WordPiece vocabulary learnt from the training texts
-  int size = 64;            // side of the stored square, pixels
+  std::string boxes;  // COCO JSON with boxes of named regions; empty = found beside the table
+  std::string vocab;  // vocab.txt; empty = a WordPiece vocabulary learnt from the training texts
+  int size = 64;      // side of the stored square, pixels
   double valid_share = 0, test_share = 0.2;  // of the patients, where the table has no split
-  std::uint64_t seed = 1;   // of the split
+  std::uint64_t seed = 1;                    // of the split
   std::function<void(std::int64_t done, std::int64_t total)> progress;  // may be empty
 };
 

@@ -20,7 +20,8 @@ int RegionId(std::string_view name);
 
 enum class Split : std::uint8_t { kTrain = 0, kValid = 1, kTest = 2 };
 const char* SplitName(Split split);
-Split ParseSplit(std::string_view name);  // accepts "validate", "val", "dev"; else Error(kInvalidData)
+Split ParseSplit(
+    std::string_view name);  // accepts "validate", "val", "dev"; else Error(kInvalidData)
 
 enum class View : std::uint8_t { kUnknown = 0, kAp = 1, kPa = 2, kLateral = 3 };
 
@@ -45,12 +46,14 @@ struct Geometry {
 };
 
 // What a sentence says of its region, as far as it is known.
-inline constexpr int kNormalStatement = -1;   // "the <region> is normal" (polarity 0) or abnormal (1)
+inline constexpr int kNormalStatement =
+    -1;  // "the <region> is normal" (polarity 0) or abnormal (1)
 inline constexpr int kUnknownStatement = -2;  // free text without a label
 struct Sentence {
   std::string text;
-  std::int16_t finding = kUnknownStatement;  // index into the manifest's findings, or one of the above
-  std::int8_t polarity = 0;                  // 1 present (abnormal), 0 absent (normal)
+  std::int16_t finding =
+      kUnknownStatement;     // index into the manifest's findings, or one of the above
+  std::int8_t polarity = 0;  // 1 present (abnormal), 0 absent (normal)
 };
 
 struct Record {
@@ -64,9 +67,9 @@ struct Record {
   std::array<Box, kRegions> boxes{};
   std::array<std::uint8_t, kRegions> box_valid{};
   std::array<std::vector<Sentence>, kRegions> sentences;
-  std::vector<std::int8_t> region_labels;           // [29 * findings]: 1 yes, 0 no, -1 not mentioned
+  std::vector<std::int8_t> region_labels;  // [29 * findings]: 1 yes, 0 no, -1 not mentioned
   std::array<std::int8_t, kRegions> region_abnormal;  // 1, 0, -1
-  std::vector<std::int8_t> image_labels;            // [labels]: 1, 0, -1
+  std::vector<std::int8_t> image_labels;              // [labels]: 1, 0, -1
 
   Record() { region_abnormal.fill(-1); }
 };

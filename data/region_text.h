@@ -19,8 +19,8 @@ struct RegionText {
   bool truth = true;  // it is true of this region
 };
 
-// The text of `region` of `record`, or nothing when the row is left out: no sentence and no valid box;
-// abnormal only through a child; nothing to say.
+// The text of `region` of `record`, or nothing when the row is left out: no sentence and no valid
+// box; abnormal only through a child; nothing to say.
 std::optional<RegionText> ChooseRegionText(const Record& record, int region,
                                            const Vocabulary& vocabulary, double perturb,
                                            Random& random);

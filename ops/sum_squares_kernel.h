@@ -8,7 +8,7 @@ namespace vesalius::ops {
 // Elements of one partial sum. Partials are summed in float64 in index order; within a partial,
 // kSumSquaresLanes interleaved sums (element i goes to lane i % lanes) are folded by halves. Both
 // kernels do exactly this, and agree bit for bit.
-inline constexpr std::int64_t kSumSquaresPartial = 64 * 1024;
+inline constexpr std::int64_t kSumSquaresPartial = std::int64_t{64} * 1024;
 inline constexpr int kSumSquaresLanes = 256;
 
 inline std::int64_t SumSquaresPartials(std::int64_t count) {

@@ -153,7 +153,8 @@ class Checker {
     Require(std::isfinite(value), ExitCode::kConfig, key, " must be a finite number");
     Range(key, value, low, high);
   }
-  void OneOf(const char* key, const std::string& value, std::vector<std::string> choices) const {
+  void OneOf(const char* key, const std::string& value,
+             const std::vector<std::string>& choices) const {
     for (const std::string& choice : choices)
       if (choice == value) return;
     Fail(ExitCode::kConfig, key, " = '", value, "' must be one of ", Join(choices, ", "),

@@ -1,5 +1,5 @@
-// Tests that run the same body on 1-4 local ranks and, under mpirun, on its processes. Include in one
-// source only: it holds main().
+// Tests that run the same body on 1-4 local ranks and, under mpirun, on its processes. Include in
+// one source only: it holds main().
 #pragma once
 
 #include <gtest/gtest.h>
