@@ -35,7 +35,7 @@ at::Tensor Initialiser::Linear(at::IntArrayRef shape, std::int64_t fan_in) {
 
 at::Tensor SineCosine2d(int side, int width) {
   const int quarter = width / 4;
-  at::Tensor out = at::zeros({side * side, width}, at::kFloat);
+  at::Tensor out = at::zeros({std::int64_t{side} * side, width}, at::kFloat);
   auto values = out.accessor<float, 2>();
   for (int row = 0; row < side; ++row)
     for (int column = 0; column < side; ++column)
