@@ -10,11 +10,10 @@
 #include "dist/bootstrap_kinds.h"
 #include "dist/node/node_communicator.h"
 #include "dist/peers.h"
+#include "dist/request.h"
 
 namespace vesalius::dist {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 class FileBootstrap : public Bootstrap {
  public:
@@ -29,7 +28,7 @@ class FileBootstrap : public Bootstrap {
       peers_.push_back(DecodePeer(text));
     }
     place_ = PlaceOnNode(peers_, rank_);
-    watch_ = std::make_unique<PeerWatch>(peers_, rank_);
+    watch_ = std::make_unique<PeerWatch>(peers_, MembersOfOneNode(rank_, size_).names, rank_);
   }
   int rank() const override { return rank_; }
   int size() const override { return size_; }

@@ -17,7 +17,7 @@ class LocalWorld {
   std::shared_ptr<LocalGroup> Group(std::size_t k, const CommunicatorOptions& options) {
     std::lock_guard lock(mutex_);
     while (groups_.size() <= k) {
-      groups_.push_back(std::make_shared<LocalGroup>(size_, options));
+      groups_.push_back(std::make_shared<LocalGroup>(MembersOfOneNode(0, size_).names, options));
       if (!aborted_.empty()) groups_.back()->Abort(aborted_);
     }
     return groups_[k];
@@ -59,7 +59,7 @@ class LocalBootstrap : public Bootstrap {
 
  private:
   std::unique_ptr<Communicator> Make(const CommunicatorOptions& options) {
-    return MakeLocalCommunicator(world_->Group(made_++, options), rank_);
+    return MakeLocalCommunicator(world_->Group(made_++, options), MembersOfOneNode(rank_, size()));
   }
 
   std::shared_ptr<LocalWorld> world_;

@@ -10,11 +10,11 @@ namespace {
 
 // Host values through the memory that `comm` communicates from.
 void AllReduceHost(Communicator& comm, std::string_view name, void* values, std::size_t count,
-                   DType type) {
+                   DType type, CallSite site) {
   const std::size_t bytes = count * SizeOf(type);
   const auto buffer = comm.Allocate(bytes);
   comm.FromHost(buffer.get(), values, bytes);
-  comm.AllReduce(name, buffer.get(), static_cast<std::int64_t>(count), type).Wait();
+  comm.AllReduce(name, buffer.get(), static_cast<std::int64_t>(count), type, site).Wait();
   comm.ToHost(values, buffer.get(), bytes);
 }
 
@@ -36,6 +36,15 @@ std::size_t SizeOf(DType type) {
   Fail(ExitCode::kBug, "internal error: unknown data type");
 }
 
+void Ticket::Wait() {
+  if (!work_) return;
+  const auto start = std::chrono::steady_clock::now();
+  work_->Wait();
+  const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;
+  seconds_exposed_ += waited.count();
+  if (meter_) meter_->Add(kind_, {.seconds_exposed = waited.count()});
+}
+
 void Communicator::FromHost(void* to, const void* from, std::size_t bytes) {
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
@@ -44,25 +53,27 @@ void Communicator::ToHost(void* to, const void* from, std::size_t bytes) {
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
-void AllReduceNow(Communicator& comm, std::string_view name, std::span<double> values) {
-  AllReduceHost(comm, name, values.data(), values.size(), DType::kFloat64);
+void AllReduceNow(Communicator& comm, std::string_view name, std::span<double> values,
+                  CallSite site) {
+  AllReduceHost(comm, name, values.data(), values.size(), DType::kFloat64, site);
 }
 
-void AllReduceNow(Communicator& comm, std::string_view name, std::span<std::int64_t> values) {
-  AllReduceHost(comm, name, values.data(), values.size(), DType::kInt64);
+void AllReduceNow(Communicator& comm, std::string_view name, std::span<std::int64_t> values,
+                  CallSite site) {
+  AllReduceHost(comm, name, values.data(), values.size(), DType::kInt64, site);
 }
 
 std::vector<std::string> AllGatherBytes(Communicator& comm, std::string_view name,
-                                        std::string_view mine) {
+                                        std::string_view mine, CallSite site) {
   std::vector<std::int64_t> lengths(comm.size(), 0);
   lengths[comm.rank()] = static_cast<std::int64_t>(mine.size());
-  AllReduceNow(comm, name, lengths);
+  AllReduceNow(comm, name, lengths, site);
   const std::int64_t total = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
 
   const auto in = comm.Allocate(mine.size());
   const auto out = comm.Allocate(static_cast<std::size_t>(total));
   comm.FromHost(in.get(), mine.data(), mine.size());
-  comm.AllGather(name, in.get(), out.get(), lengths, DType::kUInt8).Wait();
+  comm.AllGather(name, in.get(), out.get(), lengths, DType::kUInt8, site).Wait();
   std::string all(static_cast<std::size_t>(total), '\0');
   comm.ToHost(all.data(), out.get(), all.size());
 
@@ -75,12 +86,13 @@ std::vector<std::string> AllGatherBytes(Communicator& comm, std::string_view nam
   return result;
 }
 
-std::string BroadcastBytes(Communicator& comm, std::string_view name, std::string_view content) {
+std::string BroadcastBytes(Communicator& comm, std::string_view name, std::string_view content,
+                           CallSite site) {
   std::int64_t length = comm.rank() == 0 ? static_cast<std::int64_t>(content.size()) : 0;
-  AllReduceNow(comm, name, std::span(&length, 1));
+  AllReduceNow(comm, name, std::span(&length, 1), site);
   const auto buffer = comm.Allocate(static_cast<std::size_t>(length));
   if (comm.rank() == 0) comm.FromHost(buffer.get(), content.data(), content.size());
-  comm.Broadcast(name, buffer.get(), length, DType::kUInt8, 0).Wait();
+  comm.Broadcast(name, buffer.get(), length, DType::kUInt8, 0, site).Wait();
   std::string result(static_cast<std::size_t>(length), '\0');
   comm.ToHost(result.data(), buffer.get(), result.size());
   return result;

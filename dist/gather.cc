@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <bit>
 #include <numeric>
 
 #include "base/error.h"
@@ -32,14 +33,14 @@ void CheckRows(const Communicator& comm, std::string_view name, const at::Tensor
 }
 
 at::Tensor Gather(Communicator& comm, std::string_view name, const at::Tensor& x,
-                  const Counts& counts) {
+                  const Counts& counts, CallSite site) {
   CheckRows(comm, name, x, counts);
   std::vector<std::int64_t> shape = x.sizes().vec();
   shape[0] = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
   const at::Tensor in = x.contiguous();
   at::Tensor out = at::empty(shape, x.options());
   comm.AllGather(name, in.const_data_ptr(), out.mutable_data_ptr(),
-                 Elements(counts, RowElements(x)), DTypeOf(x.scalar_type()))
+                 Elements(counts, RowElements(x)), DTypeOf(x.scalar_type()), site)
       .Wait();
   return out;
 }
@@ -47,11 +48,13 @@ at::Tensor Gather(Communicator& comm, std::string_view name, const at::Tensor& x
 class GatherFunction : public torch::autograd::Function<GatherFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x,
-                            Communicator* comm, const std::string& name, const Counts& counts) {
+                            Communicator* comm, const std::string& name, const Counts& counts,
+                            const CallSite& site) {
     ctx->saved_data["comm"] = reinterpret_cast<std::int64_t>(comm);
     ctx->saved_data["name"] = name;
     ctx->saved_data["counts"] = counts;
-    return Gather(*comm, name, x, counts);
+    ctx->saved_data["site"] = std::bit_cast<std::int64_t>(site);
+    return Gather(*comm, name, x, counts, site);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
@@ -59,43 +62,46 @@ class GatherFunction : public torch::autograd::Function<GatherFunction> {
     auto& comm = *reinterpret_cast<Communicator*>(ctx->saved_data["comm"].toInt());
     const std::string name = ctx->saved_data["name"].toStringRef() + " (backward)";
     const Counts counts = ctx->saved_data["counts"].toIntVector();
+    const auto site = std::bit_cast<CallSite>(ctx->saved_data["site"].toInt());
     // Always defined: autograd hands zeros when this rank took no gradient from the rows.
     const at::Tensor in = grads[0].contiguous();
     std::vector<std::int64_t> shape = in.sizes().vec();
     shape[0] = counts[comm.rank()];
     at::Tensor out = at::empty(shape, in.options());
     comm.ReduceScatter(name, in.const_data_ptr(), out.mutable_data_ptr(),
-                       Elements(counts, RowElements(in)), DTypeOf(in.scalar_type()))
+                       Elements(counts, RowElements(in)), DTypeOf(in.scalar_type()), site)
         .Wait();
-    return {out, at::Tensor(), at::Tensor(), at::Tensor()};
+    return {out, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-std::vector<std::int64_t> GatherCounts(Communicator& comm, std::string_view name,
-                                       std::int64_t mine) {
+std::vector<std::int64_t> GatherCounts(Communicator& comm, std::string_view name, std::int64_t mine,
+                                       CallSite site) {
   Counts counts(comm.size(), 0);
   counts[comm.rank()] = mine;
-  AllReduceNow(comm, name, counts);
+  AllReduceNow(comm, name, counts, site);
   return counts;
 }
 
 at::Tensor GatherRows(Communicator& comm, std::string_view name, const at::Tensor& x,
-                      const std::vector<std::int64_t>& counts) {
+                      const std::vector<std::int64_t>& counts, CallSite site) {
   Invariant(x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble, "gather '", name,
             "': float32 or float64 wanted, not ", at::toString(x.scalar_type()));
-  return GatherFunction::apply(x, &comm, std::string(name), counts);
+  return GatherFunction::apply(x, &comm, std::string(name), counts, site);
 }
 
 at::Tensor GatherRowsDetached(Communicator& comm, std::string_view name, const at::Tensor& x,
-                              const std::vector<std::int64_t>& counts) {
-  return Gather(comm, name, x.detach(), counts);
+                              const std::vector<std::int64_t>& counts, CallSite site) {
+  return Gather(comm, name, x.detach(), counts, site);
 }
 
-at::Tensor SumOverRanks(Communicator& comm, std::string_view name, const at::Tensor& x) {
+at::Tensor SumOverRanks(Communicator& comm, std::string_view name, const at::Tensor& x,
+                        CallSite site) {
   at::Tensor sum = x.detach().clone(at::MemoryFormat::Contiguous);
-  comm.AllReduce(name, sum.mutable_data_ptr(), sum.numel(), DTypeOf(sum.scalar_type())).Wait();
+  comm.AllReduce(name, sum.mutable_data_ptr(), sum.numel(), DTypeOf(sum.scalar_type()), site)
+      .Wait();
   return sum;
 }
 

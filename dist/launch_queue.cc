@@ -100,14 +100,15 @@ LaunchQueue::~LaunchQueue() {
   if (state_->thread.joinable()) state_->thread.join();
 }
 
-Ticket LaunchQueue::Submit(std::function<void()> job, std::function<void()> on_drop) {
+std::shared_ptr<Ticket::Work> LaunchQueue::Submit(std::function<void()> job,
+                                                  std::function<void()> on_drop) {
   auto entry = std::make_shared<Job>();
   entry->body = std::move(job);
   state_->Push(entry);
-  return Ticket(std::make_shared<JobWork>(std::move(entry), std::move(on_drop)));
+  return std::make_shared<JobWork>(std::move(entry), std::move(on_drop));
 }
 
-void LaunchQueue::Call(std::function<void()> job) { Submit(std::move(job), nullptr).Wait(); }
+void LaunchQueue::Call(std::function<void()> job) { Submit(std::move(job), nullptr)->Wait(); }
 
 void LaunchQueue::Post(std::function<void()> job) {
   auto entry = std::make_shared<Job>();

@@ -17,10 +17,10 @@ class LaunchQueue {
   LaunchQueue(const LaunchQueue&) = delete;
   LaunchQueue& operator=(const LaunchQueue&) = delete;
 
-  // The ticket throws what `job` threw. When the ticket is dropped before the job has ended,
+  // Waiting throws what `job` threw. When the work is dropped before the job has ended,
   // `on_drop` is called (it must make the job end soon) and the drop blocks until the job has
   // ended.
-  Ticket Submit(std::function<void()> job, std::function<void()> on_drop);
+  std::shared_ptr<Ticket::Work> Submit(std::function<void()> job, std::function<void()> on_drop);
 
   // Submit and wait.
   void Call(std::function<void()> job);

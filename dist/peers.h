@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace vesalius::dist {
@@ -14,6 +15,7 @@ struct Peer {
   std::string machine;  // boot id: equal for processes of one running kernel
   std::string pids;     // its process-id namespace
   int pid = 0;
+  std::string node;  // machine, or what VESALIUS_DECLARED_NODE says (tests, with one machine)
 };
 
 Peer ThisProcess();
@@ -23,11 +25,15 @@ Peer DecodePeer(const std::string& text);
 // This rank's place among the ranks of its node: {rank, size}.
 std::pair<int, int> PlaceOnNode(const std::vector<Peer>& peers, int rank);
 
+// Which ranks can share memory: a number by rank, counting from 0 in order of the first ranks.
+std::vector<int> NodesOf(const std::vector<Peer>& peers);
+
 // Watches the processes of this node by file descriptor, so that a reused process id or a zombie
 // cannot pass for a living rank. Not thread-safe.
 class PeerWatch {
  public:
-  PeerWatch(const std::vector<Peer>& peers, int rank);
+  // `names`: the ranks' numbers in messages.
+  PeerWatch(const std::vector<Peer>& peers, const std::vector<int>& names, int rank);
   ~PeerWatch();
   PeerWatch(const PeerWatch&) = delete;
   PeerWatch& operator=(const PeerWatch&) = delete;

@@ -1,89 +1,46 @@
 #include "dist/request.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/strings.h"
 
 namespace vesalius::dist {
 namespace {
 
-const char* Name(Kind kind) {
-  switch (kind) {
-    case Kind::kAllReduce:
-      return "all-reduce";
-    case Kind::kAllGather:
-      return "all-gather";
-    case Kind::kReduceScatter:
-      return "reduce-scatter";
-    case Kind::kBroadcast:
-      return "broadcast";
-    case Kind::kBarrier:
-      return "barrier";
-  }
-  return "?";
+std::int64_t Sum(std::span<const std::int64_t> counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
 }
 
-Request MakeRequest(Kind kind, std::string_view name, const void* in, void* out, DType type) {
+Request MakeRequest(Kind kind, std::string_view name, const void* in, void* out, DType type,
+                    CallSite site) {
   Request request;
   request.kind = kind;
   request.name = name;
   request.in = in;
   request.out = out;
   request.type = type;
+  request.site = site;
   return request;
 }
 
-}  // namespace
+double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-const char* Name(DType type) {
-  switch (type) {
-    case DType::kFloat32:
-      return "float32";
-    case DType::kFloat64:
-      return "float64";
-    case DType::kBFloat16:
-      return "bfloat16";
-    case DType::kInt32:
-      return "int32";
-    case DType::kInt64:
-      return "int64";
-    case DType::kUInt8:
-      return "uint8";
-  }
-  return "?";
-}
+}  // namespace
 
 std::int64_t Request::offset(int r) const {
   return std::accumulate(counts.begin(), counts.begin() + r, std::int64_t{0});
 }
 
-std::string Describe(const Request& request) {
-  std::string text = StrCat(Name(request.kind), " '", request.name, "' (call ", request.sequence);
-  if (request.kind != Kind::kBarrier) text += StrCat(", ", request.count, " ", Name(request.type));
-  if (request.kind == Kind::kBroadcast) text += StrCat(" from rank ", request.root);
-  return text + ")";
+std::int64_t Request::receive_offset(int r) const {
+  return std::accumulate(receive_counts.begin(), receive_counts.begin() + r, std::int64_t{0});
 }
 
-Header HeaderOf(const Request& request) {
-  Header header;
-  const std::string text = Describe(request);
-  std::string key = text;
-  for (std::int64_t count : request.counts) key += StrCat(",", count);
-  header.hash = Hash64(key);
-  std::memcpy(header.text, text.data(), std::min(text.size(), sizeof(header.text) - 1));
-  return header;
-}
-
-void RequireSame(const Header& mine, int my_rank, const Header& theirs, int their_rank) {
-  if (mine.hash == theirs.hash) return;
-  const bool same_text = std::strncmp(mine.text, theirs.text, sizeof(mine.text)) == 0;
-  Fail(ExitCode::kBug, "internal error: ranks disagree: rank ", my_rank, " called ", mine.text,
-       ", rank ", their_rank, " called ", theirs.text,
-       same_text ? " with other counts by rank" : "");
+void CountTime(const Request& request, Clock::time_point begin, Clock::time_point met,
+               Clock::time_point end) {
+  request.meter->Add(request.kind,
+                     {.seconds = Seconds(end - met), .seconds_waiting = Seconds(met - begin)});
 }
 
 std::vector<std::int64_t> EvenCounts(std::int64_t count, int size) {
@@ -98,54 +55,149 @@ std::string RankList(const std::vector<int>& ranks) {
   return (ranks.size() == 1 ? "rank " : "ranks ") + Join(names, ", ");
 }
 
-Ticket RequestCommunicator::Count(Request request, std::int64_t bytes_sent) {
+Members MembersOfOneNode(int rank, int size) {
+  Members members{rank, std::vector<int>(size), std::vector<int>(size, 0)};
+  std::iota(members.names.begin(), members.names.end(), 0);
+  return members;
+}
+
+Topology TopologyOf(const Members& members) {
+  Topology topology;
+  std::vector<int> seen;
+  for (int node : members.nodes) {
+    const auto found = std::ranges::find(seen, node);
+    topology.node_of.push_back(static_cast<int>(found - seen.begin()));
+    if (found == seen.end()) seen.push_back(node);
+  }
+  topology.node_count = static_cast<int>(seen.size());
+  topology.node = topology.node_of[members.rank];
+  const auto same = [&](auto begin, auto end) {
+    return static_cast<int>(std::count(begin, end, topology.node));
+  };
+  topology.node_size = same(topology.node_of.begin(), topology.node_of.end());
+  topology.node_rank = same(topology.node_of.begin(), topology.node_of.begin() + members.rank);
+  return topology;
+}
+
+RequestCommunicator::RequestCommunicator(Members members, std::shared_ptr<TrafficMeter> whole)
+    : members_(std::move(members)),
+      topology_(TopologyOf(members_)),
+      meter_(std::make_shared<TrafficMeter>(std::move(whole))) {}
+
+Ticket RequestCommunicator::Start(Request request, std::int64_t bytes_sent) {
   request.sequence = next_++;
-  ++traffic_.calls;
-  traffic_.bytes_sent += bytes_sent;
-  return Submit(std::move(request));
+  request.header = HeaderOf(request);
+  request.meter = meter_;
+  request.start = Clock::now();
+  meter_->Add(request.kind, {.calls = 1, .bytes_sent = bytes_sent});
+  const Kind kind = request.kind;
+  return Ticket(Submit(std::move(request)), meter_, kind);
+}
+
+void RequestCommunicator::RequireCounts(Kind kind, std::string_view name,
+                                        std::size_t counts) const {
+  Invariant(static_cast<int>(counts) == size(), Name(kind), " '", name, "': ", counts,
+            " counts for ", size(), " ranks");
 }
 
 Ticket RequestCommunicator::AllReduce(std::string_view name, void* data, std::int64_t count,
-                                      DType type) {
-  Request request = MakeRequest(Kind::kAllReduce, name, data, data, type);
+                                      DType type, CallSite site) {
+  Request request = MakeRequest(Kind::kAllReduce, name, data, data, type, site);
   request.count = count;
   const std::int64_t bytes = request.bytes();
-  return Count(std::move(request), 2 * bytes * (size() - 1) / size());
+  return Start(std::move(request), 2 * bytes * (size() - 1) / size());
 }
 
 Ticket RequestCommunicator::AllGather(std::string_view name, const void* in, void* out,
-                                      std::span<const std::int64_t> counts, DType type) {
-  Invariant(static_cast<int>(counts.size()) == size(), "all-gather '", name, "': ", counts.size(),
-            " counts for ", size(), " ranks");
-  Request request = MakeRequest(Kind::kAllGather, name, in, out, type);
+                                      std::span<const std::int64_t> counts, DType type,
+                                      CallSite site) {
+  RequireCounts(Kind::kAllGather, name, counts.size());
+  Request request = MakeRequest(Kind::kAllGather, name, in, out, type, site);
   request.counts.assign(counts.begin(), counts.end());
-  request.count = request.offset(size());
-  return Count(std::move(request), counts[rank()] * SizeOf(type) * (size() - 1));
+  request.count = Sum(counts);
+  return Start(std::move(request), counts[rank()] * SizeOf(type) * (size() - 1));
 }
 
 Ticket RequestCommunicator::ReduceScatter(std::string_view name, const void* in, void* out,
-                                          std::span<const std::int64_t> counts, DType type) {
-  Invariant(static_cast<int>(counts.size()) == size(), "reduce-scatter '", name,
-            "': ", counts.size(), " counts for ", size(), " ranks");
-  Request request = MakeRequest(Kind::kReduceScatter, name, in, out, type);
+                                          std::span<const std::int64_t> counts, DType type,
+                                          CallSite site) {
+  RequireCounts(Kind::kReduceScatter, name, counts.size());
+  Request request = MakeRequest(Kind::kReduceScatter, name, in, out, type, site);
   request.counts.assign(counts.begin(), counts.end());
-  request.count = request.offset(size());
+  request.count = Sum(counts);
   const std::int64_t sent = request.count - counts[rank()];
-  return Count(std::move(request), sent * SizeOf(type));
+  return Start(std::move(request), sent * SizeOf(type));
 }
 
 Ticket RequestCommunicator::Broadcast(std::string_view name, void* data, std::int64_t count,
-                                      DType type, int root) {
+                                      DType type, int root, CallSite site) {
   Invariant(root >= 0 && root < size(), "broadcast '", name, "': no rank ", root);
-  Request request = MakeRequest(Kind::kBroadcast, name, data, data, type);
+  Request request = MakeRequest(Kind::kBroadcast, name, data, data, type, site);
   request.count = count;
   request.root = root;
   const std::int64_t sent = root == rank() ? request.bytes() * (size() - 1) : 0;
-  return Count(std::move(request), sent);
+  return Start(std::move(request), sent);
 }
 
-Ticket RequestCommunicator::Barrier(std::string_view name) {
-  return Count(MakeRequest(Kind::kBarrier, name, nullptr, nullptr, DType::kUInt8), 0);
+Ticket RequestCommunicator::AllToAll(std::string_view name, const void* in,
+                                     std::span<const std::int64_t> send_counts, void* out,
+                                     std::span<const std::int64_t> receive_counts, DType type,
+                                     CallSite site) {
+  RequireCounts(Kind::kAllToAll, name, send_counts.size());
+  RequireCounts(Kind::kAllToAll, name, receive_counts.size());
+  Request request = MakeRequest(Kind::kAllToAll, name, in, out, type, site);
+  request.counts.assign(send_counts.begin(), send_counts.end());
+  request.receive_counts.assign(receive_counts.begin(), receive_counts.end());
+  request.count = Sum(send_counts);
+  const std::int64_t sent = request.count - send_counts[rank()];
+  return Start(std::move(request), sent * SizeOf(type));
+}
+
+Ticket RequestCommunicator::SendReceive(std::string_view name, const void* in,
+                                        std::int64_t send_count, int to, void* out,
+                                        std::int64_t receive_count, int from, DType type,
+                                        CallSite site) {
+  for (int other : {to, from}) {
+    Invariant(other >= -1 && other < size(), "send/receive '", name, "': no rank ", other);
+  }
+  Request request = MakeRequest(Kind::kSendReceive, name, in, out, type, site);
+  request.counts.assign(size(), 0);
+  request.receive_counts.assign(size(), 0);
+  if (to >= 0) request.counts[to] = send_count;
+  if (from >= 0) request.receive_counts[from] = receive_count;
+  request.count = to >= 0 ? send_count : 0;
+  const std::int64_t sent = to == rank() ? 0 : request.count;
+  return Start(std::move(request), sent * SizeOf(type));
+}
+
+Ticket RequestCommunicator::Barrier(std::string_view name, CallSite site) {
+  return Start(MakeRequest(Kind::kBarrier, name, nullptr, nullptr, DType::kUInt8, site), 0);
+}
+
+std::unique_ptr<Communicator> RequestCommunicator::Split(std::string_view name, int color,
+                                                         CallSite site) {
+  std::vector<std::int64_t> colors(size(), 0);
+  colors[rank()] = color;
+  AllReduceNow(*this, name, colors, site);
+  Members part;
+  for (int r = 0; r < size() && color >= 0; ++r) {
+    if (colors[r] != color) continue;
+    if (r == rank()) part.rank = part.size();
+    part.names.push_back(members_.names[r]);
+    part.nodes.push_back(members_.nodes[r]);
+  }
+  return MakeSplit(std::string(name), color, std::move(part), site);
+}
+
+std::vector<std::string> RequestCommunicator::GatherInPart(const std::string& name,
+                                                           const std::string& mine,
+                                                           const Members& part, CallSite site) {
+  const std::vector<std::string> all = AllGatherBytes(*this, name, mine, site);
+  std::vector<std::string> texts;
+  for (int member : part.names) {
+    texts.push_back(all[std::ranges::find(members_.names, member) - members_.names.begin()]);
+  }
+  return texts;
 }
 
 }  // namespace vesalius::dist

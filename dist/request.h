@@ -1,50 +1,51 @@
 // One collective as plain data, and the base of the backends: they receive every call of the
-// interface as a Request. Its fingerprint travels before the data, so that ranks which call
-// different things learn it, with both sides named, before any byte is used.
+// interface as a Request, numbered, checked, counted and with its fingerprint.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "dist/communicator.h"
+#include "dist/fingerprint.h"
 
 namespace vesalius::dist {
 
-enum class Kind : std::uint8_t { kAllReduce, kAllGather, kReduceScatter, kBroadcast, kBarrier };
+using Clock = std::chrono::steady_clock;
 
 struct Request {
   Kind kind = Kind::kBarrier;
   std::string name;
   const void* in = nullptr;
   void* out = nullptr;
-  std::int64_t count = 0;            // elements in all: of `out` when gathering, else of `in`
-  std::vector<std::int64_t> counts;  // by rank: all-gather and reduce-scatter
+  std::int64_t count = 0;  // elements in all: of `out` when gathering, else of `in`
+  // By rank: what it gives (all-gather), takes (reduce-scatter), is sent (all-to-all and
+  // send/receive).
+  std::vector<std::int64_t> counts;
+  std::vector<std::int64_t> receive_counts;  // by rank: all-to-all and send/receive
   DType type = DType::kUInt8;
   int root = 0;
   std::uint64_t sequence = 0;  // number of the call on its communicator
+  CallSite site;
+  Header header;                        // of the above
+  std::shared_ptr<TrafficMeter> meter;  // where what happens is counted
+  Clock::time_point start;              // of the call
 
   std::size_t bytes() const { return static_cast<std::size_t>(count) * SizeOf(type); }
   // Where rank r's part begins, in elements.
   std::int64_t offset(int r) const;
+  std::int64_t receive_offset(int r) const;
 };
 
-const char* Name(DType type);
+inline std::string Describe(const Request& request) { return Describe(request.header); }
 
-// "all-reduce 'bucket 3' (call 57, 1024 float32)": how errors name a collective.
-std::string Describe(const Request& request);
-
-// Fixed size, so that it can be exchanged without knowing what the other side calls.
-struct Header {
-  std::uint64_t hash = 0;
-  char text[184] = {};
-};
-Header HeaderOf(const Request& request);
-
-// Throws Error(kBug) naming both sides unless the headers agree.
-void RequireSame(const Header& mine, int my_rank, const Header& theirs, int their_rank);
+// Counts what became of a request whose ranks had all arrived at `met`.
+void CountTime(const Request& request, Clock::time_point begin, Clock::time_point met,
+               Clock::time_point end);
 
 // `count` elements split over `size` ranks as evenly as can be; the first ranks take the remainder.
 std::vector<std::int64_t> EvenCounts(std::int64_t count, int size);
@@ -52,25 +53,60 @@ std::vector<std::int64_t> EvenCounts(std::int64_t count, int size);
 // Names of ranks for messages: "rank 2" or "ranks 1, 2".
 std::string RankList(const std::vector<int>& ranks);
 
-// Turns the interface's calls into requests (numbered, counted, checked).
+// The ranks of a communicator.
+struct Members {
+  int rank = 0;            // this one
+  std::vector<int> names;  // by rank: its number in the whole job, which messages say
+  std::vector<int> nodes;  // by rank: the node it is on, by any numbering
+  int size() const { return static_cast<int>(names.size()); }
+};
+Members MembersOfOneNode(int rank, int size);
+Topology TopologyOf(const Members& members);
+
+// Turns the interface's calls into requests.
 class RequestCommunicator : public Communicator {
  public:
-  Ticket AllReduce(std::string_view name, void* data, std::int64_t count, DType type) final;
+  explicit RequestCommunicator(Members members, std::shared_ptr<TrafficMeter> whole = nullptr);
+  int rank() const final { return members_.rank; }
+  int size() const final { return members_.size(); }
+  const Topology& topology() const final { return topology_; }
+
+  Ticket AllReduce(std::string_view name, void* data, std::int64_t count, DType type,
+                   CallSite site) final;
   Ticket AllGather(std::string_view name, const void* in, void* out,
-                   std::span<const std::int64_t> counts, DType type) final;
+                   std::span<const std::int64_t> counts, DType type, CallSite site) final;
   Ticket ReduceScatter(std::string_view name, const void* in, void* out,
-                       std::span<const std::int64_t> counts, DType type) final;
-  Ticket Broadcast(std::string_view name, void* data, std::int64_t count, DType type,
-                   int root) final;
-  Ticket Barrier(std::string_view name) final;
-  Traffic traffic() const final { return traffic_; }
+                       std::span<const std::int64_t> counts, DType type, CallSite site) final;
+  Ticket Broadcast(std::string_view name, void* data, std::int64_t count, DType type, int root,
+                   CallSite site) final;
+  Ticket AllToAll(std::string_view name, const void* in, std::span<const std::int64_t> send_counts,
+                  void* out, std::span<const std::int64_t> receive_counts, DType type,
+                  CallSite site) final;
+  Ticket SendReceive(std::string_view name, const void* in, std::int64_t send_count, int to,
+                     void* out, std::int64_t receive_count, int from, DType type,
+                     CallSite site) final;
+  Ticket Barrier(std::string_view name, CallSite site) final;
+  std::unique_ptr<Communicator> Split(std::string_view name, int color, CallSite site) final;
+  Traffic traffic() const final { return meter_->Read(); }
 
  protected:
-  virtual Ticket Submit(Request request) = 0;
+  virtual std::shared_ptr<Ticket::Work> Submit(Request request) = 0;
+  // Called on every rank; `members` is empty on those that take no part, which get nullptr.
+  virtual std::unique_ptr<Communicator> MakeSplit(const std::string& name, int color,
+                                                  Members members, CallSite site) = 0;
+  // Collective: the texts of the ranks in `part` of this communicator, in their order.
+  std::vector<std::string> GatherInPart(const std::string& name, const std::string& mine,
+                                        const Members& part, CallSite site);
+  const Members& members() const { return members_; }
+  const std::shared_ptr<TrafficMeter>& meter() const { return meter_; }
 
  private:
-  Ticket Count(Request request, std::int64_t bytes_sent);
-  Traffic traffic_;
+  Ticket Start(Request request, std::int64_t bytes_sent);
+  void RequireCounts(Kind kind, std::string_view name, std::size_t counts) const;
+
+  const Members members_;
+  const Topology topology_;
+  const std::shared_ptr<TrafficMeter> meter_;
   std::uint64_t next_ = 0;
 };
 

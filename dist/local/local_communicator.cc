@@ -19,37 +19,45 @@ class LocalWork : public Ticket::Work {
   std::shared_ptr<LocalGroup> group_;
   int rank_;
   std::shared_ptr<LocalGroup::Operation> operation_;
-  const std::chrono::steady_clock::time_point deadline_ =
-      std::chrono::steady_clock::now() + group_->deadline();
+  const Clock::time_point deadline_ = Clock::now() + group_->deadline();
 };
 
 class LocalCommunicator : public RequestCommunicator {
  public:
-  LocalCommunicator(std::shared_ptr<LocalGroup> group, int rank)
-      : group_(std::move(group)), rank_(rank) {}
-  ~LocalCommunicator() override { group_->Leave(rank_); }
-  int rank() const override { return rank_; }
-  int size() const override { return group_->size(); }
+  LocalCommunicator(std::shared_ptr<LocalGroup> group, Members members,
+                    std::shared_ptr<TrafficMeter> whole)
+      : RequestCommunicator(std::move(members), std::move(whole)), group_(std::move(group)) {}
+  ~LocalCommunicator() override { group_->Leave(rank()); }
   Device device() const override { return Device::kCpu; }
   const char* backend() const override { return "local"; }
   void Abort(const std::string& reason) override { group_->Abort(reason); }
   std::shared_ptr<void> Allocate(std::size_t bytes) override { return AllocateAligned(bytes); }
 
  protected:
-  Ticket Submit(Request request) override {
-    auto operation = group_->Post(rank_, std::move(request));
-    return Ticket(std::make_shared<LocalWork>(group_, rank_, std::move(operation)));
+  std::shared_ptr<Ticket::Work> Submit(Request request) override {
+    auto operation = group_->Post(rank(), std::move(request));
+    return std::make_shared<LocalWork>(group_, rank(), std::move(operation));
+  }
+  std::unique_ptr<Communicator> MakeSplit(const std::string&, int color, Members part,
+                                          CallSite) override {
+    const std::uint64_t number = splits_++;
+    if (part.size() == 0) return nullptr;
+    auto group = group_->Part(number, color, part.names);
+    return MakeLocalCommunicator(std::move(group), std::move(part), meter());
   }
 
  private:
-  std::shared_ptr<LocalGroup> group_;
-  int rank_;
+  const std::shared_ptr<LocalGroup> group_;
+  std::uint64_t splits_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Communicator> MakeLocalCommunicator(std::shared_ptr<LocalGroup> group, int rank) {
-  return std::make_unique<LocalCommunicator>(std::move(group), rank);
+std::unique_ptr<Communicator> MakeLocalCommunicator(std::shared_ptr<LocalGroup> group,
+                                                    Members members,
+                                                    std::shared_ptr<TrafficMeter> whole) {
+  return std::make_unique<LocalCommunicator>(std::move(group), std::move(members),
+                                             std::move(whole));
 }
 
 }  // namespace vesalius::dist

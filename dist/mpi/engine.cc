@@ -12,7 +12,6 @@
 namespace vesalius::dist {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 constexpr auto kLookEvery = std::chrono::milliseconds(50);  // at the node's processes, the deadline
 constexpr auto kFinishLimit = std::chrono::seconds(30);
 constexpr auto kDrainLimit = std::chrono::milliseconds(500);
@@ -74,7 +73,7 @@ void MpiEngine::Initialise() {
   std::vector<char> all(static_cast<std::size_t>(size) * kRecord);
   MPI_Allgather(mine.data(), kRecord, MPI_BYTE, all.data(), kRecord, MPI_BYTE, MPI_COMM_WORLD);
   for (int r = 0; r < size; ++r) peers_.push_back(DecodePeer(&all[std::size_t{kRecord} * r]));
-  watch_ = std::make_unique<PeerWatch>(peers_, rank_);
+  watch_ = std::make_unique<PeerWatch>(peers_, MembersOfOneNode(rank_, size).names, rank_);
   notices_ = MakeComm();
   ListenForNotice();
 }
@@ -85,6 +84,14 @@ MPI_Comm MpiEngine::MakeComm() {
   Require(result == MPI_SUCCESS, ExitCode::kPeerLost, "MPI_Comm_dup failed: ", ErrorText(result));
   MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
   return comm;
+}
+
+MPI_Comm MpiEngine::SplitComm(MPI_Comm comm, int color, int key) {
+  MPI_Comm part = MPI_COMM_NULL;
+  const int result = MPI_Comm_split(comm, color < 0 ? MPI_UNDEFINED : color, key, &part);
+  Require(result == MPI_SUCCESS, ExitCode::kPeerLost, "MPI_Comm_split failed: ", ErrorText(result));
+  if (part != MPI_COMM_NULL) MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN);
+  return part;
 }
 
 void MpiEngine::ListenForNotice() {
@@ -144,7 +151,8 @@ void MpiEngine::TellOthers(const Error& failure) {
 void MpiEngine::Poll(const WaitContext& context) {
   if (failed_) return;
   const auto fail = [&](const std::string& reason, ExitCode code = ExitCode::kPeerLost) {
-    FailAll(code, context.request ? StrCat(Describe(*context.request), ": ", reason) : reason);
+    FailAll(code, context.request ? StrCat(DescribeWithSite(context.request->header), ": ", reason)
+                                  : reason);
   };
   if (abort_asked_) {
     std::unique_lock lock(mutex_);
@@ -164,7 +172,7 @@ void MpiEngine::Poll(const WaitContext& context) {
   next_look_ = now + kLookEvery;
   if (const auto dead = watch_->FindDead()) fail(*dead);
   if (context.request && now > context.deadline) {
-    fail(StrCat(context.absent(), " within ", context.limit.count(), " ms"));
+    fail(context.absent());
   }
 }
 

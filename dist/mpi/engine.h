@@ -44,12 +44,13 @@ class MpiEngine : public std::enable_shared_from_this<MpiEngine> {
 
   // Launch thread only, from here on.
   MPI_Comm MakeComm();  // a duplicate of the world with errors returned; collective
+  // As MPI_Comm_split; MPI_COMM_NULL for color < 0.
+  MPI_Comm SplitComm(MPI_Comm comm, int color, int key);
 
   struct WaitContext {
     const Request* request = nullptr;
     std::chrono::steady_clock::time_point deadline;
-    std::chrono::milliseconds limit{0};
-    // For the message when the deadline passes: who has not answered.
+    // For the message when the deadline passes: who has not answered within what time.
     std::function<std::string()> absent;
   };
   // Until all of `requests` are complete; they are MPI_REQUEST_NULL then. Throws Error(kPeerLost).

@@ -1,6 +1,4 @@
-// Collectives of CPU memory over Open MPI. Sums are not MPI's (whose order may vary): slices are
-// exchanged point to point and added in rank order, then gathered; small arrays are exchanged
-// whole.
+// Collectives of CPU memory over Open MPI.
 #pragma once
 
 #include <memory>

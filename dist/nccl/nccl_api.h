@@ -27,6 +27,8 @@ struct Api {
   // NCCL. Communicators are non-blocking: any call may answer kInProgress.
   std::function<int(UniqueId*)> get_unique_id;
   std::function<int(Comm*, int ranks, const UniqueId&, int rank)> comm_init_rank;
+  // A communicator of the ranks with the same color >= 0; null for the others.
+  std::function<int(Comm, int color, int key, Comm*)> comm_split;
   std::function<int(Comm, int* result)> comm_get_async_error;
   std::function<int(Comm)> comm_finalize;
   std::function<int(Comm)> comm_destroy;
@@ -41,6 +43,9 @@ struct Api {
   std::function<Move> reduce_scatter;  // count elements of out
   std::function<RootedMove> broadcast;
   std::function<RootedMove> reduce;
+  // Within a group only.
+  std::function<int(const void* in, std::size_t count, DType, int peer, Comm, Stream)> send;
+  std::function<int(void* out, std::size_t count, DType, int peer, Comm, Stream)> receive;
   std::function<int(void**, std::size_t)> mem_alloc;
   std::function<int(void*)> mem_free;
   std::function<std::string(int result, Comm)> error_text;  // Comm may be null

@@ -43,6 +43,9 @@ class Issue {
         return Equal() ? api_.reduce_scatter(request_.in, request_.out, request_.counts[0],
                                              request_.type, comm, stream)
                        : Grouped([&](int r) { return ReduceTo(r, comm, stream); });
+      case Kind::kAllToAll:
+      case Kind::kSendReceive:
+        return Grouped([&](int r) { return Swap(r, comm, stream); });
       case Kind::kBarrier:
         return api_.all_reduce(scratch_, scratch_, 1, DType::kFloat32, comm, stream);
     }
@@ -54,25 +57,38 @@ class Issue {
     return std::ranges::all_of(request_.counts,
                                [&](std::int64_t c) { return c == request_.counts[0]; });
   }
+  int Swap(int r, Comm comm, Stream stream) const {
+    int sent = kSuccess;
+    if (request_.counts[r] > 0) {
+      sent = api_.send(At(const_cast<void*>(request_.in), r), request_.counts[r], request_.type, r,
+                       comm, stream);
+    }
+    if (Failed(sent) || request_.receive_counts[r] == 0) return sent;
+    const std::int64_t start = request_.receive_offset(r) * SizeOf(request_.type);
+    return api_.receive(static_cast<char*>(request_.out) + start, request_.receive_counts[r],
+                        request_.type, r, comm, stream);
+  }
+  static bool Failed(int result) { return result != kSuccess && result != kInProgress; }
   int GatherFrom(int r, Comm comm, Stream stream) const {
+    if (request_.counts[r] == 0) return kSuccess;
     void* slot = At(request_.out, r);
     return api_.broadcast(r == rank_ ? request_.in : slot, slot, request_.counts[r], request_.type,
                           r, comm, stream);
   }
   int ReduceTo(int r, Comm comm, Stream stream) const {
+    if (request_.counts[r] == 0) return kSuccess;
     const void* slot = At(const_cast<void*>(request_.in), r);
     return api_.reduce(slot, r == rank_ ? request_.out : nullptr, request_.counts[r], request_.type,
                        r, comm, stream);
   }
-  // `call` for every rank's part that is not empty, as one group. The group is always ended.
+  // `call` for every rank as one group. The group is always ended.
   template <typename Call>
   int Grouped(Call call) const {
     int first = api_.group_start();
     if (first != kSuccess) return first;
     for (int r = 0; r < static_cast<int>(request_.counts.size()); ++r) {
-      if (request_.counts[r] == 0) continue;
       const int result = call(r);
-      if (first == kSuccess && result != kInProgress) first = result;
+      if (first == kSuccess && Failed(result)) first = result;
     }
     const int end = api_.group_end();
     return first == kSuccess ? end : first;
@@ -90,14 +106,11 @@ class Issue {
 
 class NcclCommunicator : public RequestCommunicator {
  public:
-  NcclCommunicator(std::shared_ptr<const Api> api, int device, Bootstrap& bootstrap,
-                   const CommunicatorOptions& options)
-      : rank_(bootstrap.rank()),
-        size_(bootstrap.size()),
-        session_(std::make_shared<Session>(std::move(api), device, bootstrap, options.deadline)),
+  NcclCommunicator(std::shared_ptr<Session> session, Members members,
+                   std::shared_ptr<TrafficMeter> whole)
+      : RequestCommunicator(std::move(members), std::move(whole)),
+        session_(std::move(session)),
         scratch_(Allocate(sizeof(float))) {}
-  int rank() const override { return rank_; }
-  int size() const override { return size_; }
   Device device() const override { return Device::kCuda; }
   const char* backend() const override { return "nccl"; }
   void Abort(const std::string& reason) override { session_->Abort(reason); }
@@ -117,10 +130,17 @@ class NcclCommunicator : public RequestCommunicator {
   void ToHost(void* to, const void* from, std::size_t bytes) override { Copy(to, from, bytes); }
 
  protected:
-  Ticket Submit(Request request) override {
-    auto operation = session_->Launch(Describe(request),
-                                      Issue(*session_->api(), request, rank_, scratch_.get()));
-    return Ticket(std::make_shared<NcclWork>(session_, std::move(operation)));
+  std::shared_ptr<Ticket::Work> Submit(Request request) override {
+    auto operation =
+        session_->Launch(request.header, Issue(*session_->api(), request, rank(), scratch_.get()));
+    return std::make_shared<NcclWork>(session_, std::move(operation));
+  }
+
+  std::unique_ptr<Communicator> MakeSplit(const std::string& name, int color, Members part,
+                                          CallSite) override {
+    auto session = session_->Split(name, color, rank(), part);
+    if (!session) return nullptr;
+    return std::make_unique<NcclCommunicator>(std::move(session), std::move(part), meter());
   }
 
  private:
@@ -128,18 +148,28 @@ class NcclCommunicator : public RequestCommunicator {
     if (bytes > 0) session_->CheckCuda(session_->api()->copy(to, from, bytes), "cudaMemcpy");
   }
 
-  const int rank_;
-  const int size_;
-  std::shared_ptr<Session> session_;
+  const std::shared_ptr<Session> session_;
   std::shared_ptr<void> scratch_;  // what barriers add up
 };
+
+std::vector<Peer> ExchangePeers(Bootstrap& bootstrap) {
+  std::vector<Peer> peers;
+  for (const std::string& text : bootstrap.Exchange("nccl peers", Encode(ThisProcess()))) {
+    peers.push_back(DecodePeer(text));
+  }
+  return peers;
+}
 
 }  // namespace
 
 std::unique_ptr<Communicator> MakeNcclCommunicator(std::shared_ptr<const Api> api, int device,
                                                    Bootstrap& bootstrap,
                                                    const CommunicatorOptions& options) {
-  return std::make_unique<NcclCommunicator>(std::move(api), device, bootstrap, options);
+  const std::vector<Peer> peers = ExchangePeers(bootstrap);
+  Members members = MembersOfOneNode(bootstrap.rank(), bootstrap.size());
+  members.nodes = NodesOf(peers);
+  auto session = Session::Join(std::move(api), device, bootstrap, peers, options.deadline);
+  return std::make_unique<NcclCommunicator>(std::move(session), std::move(members), nullptr);
 }
 
 }  // namespace vesalius::dist::nccl

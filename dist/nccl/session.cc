@@ -8,56 +8,104 @@
 namespace vesalius::dist::nccl {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 constexpr auto kWatchEvery = std::chrono::milliseconds(20);
 constexpr auto kFinalizeLimit = std::chrono::seconds(30);
 
-std::vector<Peer> ExchangePeers(Bootstrap& bootstrap) {
-  std::vector<Peer> peers;
-  for (const std::string& text : bootstrap.Exchange("nccl peers", Encode(ThisProcess()))) {
-    peers.push_back(DecodePeer(text));
-  }
-  return peers;
-}
-
 }  // namespace
 
-Session::Session(std::shared_ptr<const Api> api, int device, Bootstrap& bootstrap,
-                 std::chrono::milliseconds deadline)
-    : api_(std::move(api)), device_(device), limit_(deadline) {
-  peers_ = std::make_unique<PeerWatch>(ExchangePeers(bootstrap), bootstrap.rank());
+Session::Session(std::shared_ptr<const Api> api, int device, std::chrono::milliseconds deadline,
+                 std::shared_ptr<Family> family, const Members& members)
+    : api_(std::move(api)), device_(device), limit_(deadline), family_(std::move(family)) {
+  std::vector<Peer> peers;
+  for (int name : members.names) peers.push_back(family_->peers[name]);
+  peers_ = std::make_unique<PeerWatch>(peers, members.names, members.rank);
+}
+
+std::shared_ptr<Session> Session::Join(std::shared_ptr<const Api> api, int device,
+                                       Bootstrap& bootstrap, std::vector<Peer> peers,
+                                       std::chrono::milliseconds deadline) {
   // Rank 0's id, or why it has none, so that all ranks fail alike.
   UniqueId id{};
   std::string mine;
   if (bootstrap.rank() == 0) {
-    const int result = api_->get_unique_id(&id);
-    mine = result == kSuccess ? std::string(id.bytes, sizeof(id.bytes)) : Text(result);
+    const int result = api->get_unique_id(&id);
+    mine = result == kSuccess ? std::string(id.bytes, sizeof(id.bytes))
+                              : api->error_text(result, nullptr);
   }
   const std::string shared = bootstrap.Exchange("nccl id", mine)[0];
   Require(shared.size() == sizeof(id.bytes), ExitCode::kConfig,
           "ncclGetUniqueId failed on rank 0: ", shared);
   std::memcpy(id.bytes, shared.data(), sizeof(id.bytes));
+  auto family = std::make_shared<Family>();
+  family->peers = std::move(peers);
+  const Members members = MembersOfOneNode(bootstrap.rank(), bootstrap.size());
+  std::shared_ptr<Session> session(
+      new Session(std::move(api), device, deadline, std::move(family), members));
+  session->Start(
+      [&](Comm* comm) {
+        return session->api_->comm_init_rank(comm, members.size(), id, members.rank);
+      },
+      [&] {
+        return StrCat("joining the NCCL communicator as rank ", members.rank, " of ",
+                      members.size(), " with GPU ", device,
+                      " (every rank of a node needs a GPU of its own)");
+      });
+  return session;
+}
+
+void Session::Start(const std::function<int(Comm*)>& join, const What& what) {
   try {
-    Initialise(id, bootstrap.size(), bootstrap.rank());
+    CheckCuda(api_->set_device(device_), "cudaSetDevice");
+    CheckCuda(api_->stream_create(&stream_), "cudaStreamCreate");
+    CheckCuda(api_->event_create(&ready_), "cudaEventCreate");
+    Lock lock(mutex_);
+    const int result = join(&comm_);
+    Require(comm_ != nullptr, ExitCode::kConfig, what(), " failed: ", Text(result));
+    SettleLocked(lock, result, what, Clock::now() + limit_);
+    lock.unlock();
     watchdog_ = std::thread([this] { Watch(); });
   } catch (...) {
+    Lock lock(mutex_);
     if (comm_ != nullptr && !failure_) api_->comm_abort(comm_);
-    FreeRuntime();
+    failure_ = failure_.value_or(Error(ExitCode::kPeerLost, "it never started"));
     throw;
   }
 }
 
-void Session::Initialise(const UniqueId& id, int ranks, int rank) {
-  CheckCuda(api_->set_device(device_), "cudaSetDevice");
-  CheckCuda(api_->stream_create(&stream_), "cudaStreamCreate");
-  CheckCuda(api_->event_create(&ready_), "cudaEventCreate");
+std::shared_ptr<Session> Session::Split(const std::string& name, int color, int key,
+                                        const Members& part) {
+  const What what = [&] { return StrCat("splitting the NCCL communicator for '", name, "'"); };
+  std::lock_guard one_at_a_time(launching_);
   Lock lock(mutex_);
-  const std::string what =
-      StrCat("joining the NCCL communicator as rank ", rank, " of ", ranks, " with GPU ", device_,
-             " (every rank of a node needs a GPU of its own)");
-  const int result = api_->comm_init_rank(&comm_, ranks, id, rank);
-  Require(comm_ != nullptr, ExitCode::kConfig, what, " failed: ", Text(result));
-  SettleLocked(lock, result, what, Clock::now() + limit_);
+  const Comm made = SplitLocked(lock, color, key, what);
+  lock.unlock();
+  if (part.size() == 0) return nullptr;
+  std::shared_ptr<Session> session(new Session(api_, device_, limit_, family_, part));
+  session->Start(
+      [&](Comm* comm) {
+        *comm = made;
+        return kInProgress;  // it says itself when it is ready
+      },
+      what);
+  return session;
+}
+
+Comm Session::SplitLocked(Lock& lock, int color, int key, const What& what) {
+  const auto deadline = Clock::now() + limit_;
+  // NCCL wants no operation under way on the communicator that is split.
+  while (!failure_ && !pending_.empty()) {
+    LookLocked();
+    lock.unlock();
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+    lock.lock();
+  }
+  if (failure_) ThrowLocked(what());
+  // NCCL may write to it until the call has settled, which after a failure it never does.
+  Comm* made = new Comm(nullptr);
+  SettleLocked(lock, api_->comm_split(comm_, std::max(color, -1), key, made), what, deadline);
+  const Comm comm = *made;
+  delete made;
+  return comm;
 }
 
 Session::~Session() {
@@ -67,7 +115,7 @@ Session::~Session() {
     changed_.notify_all();
   }
   if (watchdog_.joinable()) watchdog_.join();
-  if (!failure_) {
+  if (!failure_ && comm_ != nullptr) {
     int result = api_->comm_finalize(comm_);
     const auto limit = Clock::now() + kFinalizeLimit;
     while (result == kInProgress && Clock::now() < limit) {
@@ -95,22 +143,23 @@ void Session::CheckCuda(int result, const char* call) const {
           api_->cuda_error_text(result));
 }
 
-void Session::CheckLocked(int result, const char* call, const std::string& what) {
+void Session::CheckLocked(int result, const char* call, const What& what) {
   if (result == kSuccess) return;
-  FailLocked(ExitCode::kNodeUnhealthy, StrCat(what, ": ", call, " failed on GPU ", device_, ": ",
+  FailLocked(ExitCode::kNodeUnhealthy, StrCat(what(), ": ", call, " failed on GPU ", device_, ": ",
                                               api_->cuda_error_text(result)));
-  ThrowLocked(what);
+  ThrowLocked(what());
 }
 
-void Session::SettleLocked(Lock& lock, int result, const std::string& what,
-                           Clock::time_point deadline) {
+void Session::SettleLocked(Lock& lock, int result, const What& what, Clock::time_point deadline) {
   settling_ = true;
   while (result == kInProgress && !failure_) {
+    FailWithFamilyLocked();
+    if (failure_) break;
     if (Clock::now() > deadline) {
       FailLocked(ExitCode::kPeerLost,
-                 StrCat(what, ": not all ranks took part within ", limit_.count(), " ms"));
+                 StrCat(what(), ": not all ranks took part within ", limit_.count(), " ms"));
     } else if (const auto dead = peers_->FindDead()) {
-      FailLocked(ExitCode::kPeerLost, StrCat(what, ": ", *dead));
+      FailLocked(ExitCode::kPeerLost, StrCat(what(), ": ", *dead));
     } else {
       const int asked = api_->comm_get_async_error(comm_, &result);
       if (asked != kSuccess) result = asked;
@@ -123,18 +172,19 @@ void Session::SettleLocked(Lock& lock, int result, const std::string& what,
   settling_ = false;
   if (!failure_ && result != kSuccess) {
     FailLocked(result == kInvalidUsage ? ExitCode::kConfig : ExitCode::kPeerLost,
-               StrCat(what, " failed: ", Text(result)));
+               StrCat(what(), " failed: ", Text(result)));
   }
-  if (failure_) ThrowLocked(what);
+  if (failure_) ThrowLocked(what());
 }
 
-std::shared_ptr<Session::Operation> Session::Launch(const std::string& what,
+std::shared_ptr<Session::Operation> Session::Launch(const Header& header,
                                                     const std::function<int(Comm, Stream)>& issue) {
   std::lock_guard one_at_a_time(launching_);
   Lock lock(mutex_);
-  if (failure_) ThrowLocked(what);
+  const What what = [&] { return Describe(header); };
+  if (failure_) ThrowLocked(what());
   auto operation = std::make_shared<Operation>();
-  operation->what = what;
+  operation->header = header;
   operation->deadline = Clock::now() + limit_;
   CheckLocked(api_->event_record(ready_, api_->current_stream()), "cudaEventRecord", what);
   CheckLocked(api_->stream_wait_event(stream_, ready_), "cudaStreamWaitEvent", what);
@@ -152,7 +202,7 @@ bool Session::FinishedLocked(Operation& operation) {
   if (result == kNotReady) return false;
   if (result != kSuccess) {
     FailLocked(ExitCode::kNodeUnhealthy,
-               StrCat(operation.what, " failed: ", api_->cuda_error_text(result)));
+               StrCat(Describe(operation.header), " failed: ", api_->cuda_error_text(result)));
     return false;
   }
   operation.finished = true;
@@ -166,7 +216,7 @@ void Session::Wait(Operation& operation) {
     {
       Lock lock(mutex_);
       if (FinishedLocked(operation)) return;
-      if (failure_) ThrowLocked(operation.what);
+      if (failure_) ThrowLocked(Describe(operation.header));
     }
     if (polls < 1000) {
       std::this_thread::yield();
@@ -179,7 +229,7 @@ void Session::Wait(Operation& operation) {
 void Session::Drop(Operation& operation) {
   Lock lock(mutex_);
   if (!FinishedLocked(operation)) {
-    FailLocked(ExitCode::kPeerLost, StrCat("this rank gave up on ", operation.what));
+    FailLocked(ExitCode::kPeerLost, StrCat("this rank gave up on ", Describe(operation.header)));
   }
 }
 
@@ -198,15 +248,19 @@ void Session::Watch() {
 }
 
 void Session::LookLocked() {
+  FailWithFamilyLocked();
+  if (failure_) return;
+  const auto what = [this] {
+    return pending_.empty() ? "between collectives" : DescribeWithSite(pending_.front()->header);
+  };
   if (!settling_) {  // a launch under way looks itself, and names its collective
     int result = kSuccess;
     api_->comm_get_async_error(comm_, &result);
-    const std::string what = pending_.empty() ? "between collectives" : pending_.front()->what;
     if (result != kSuccess && result != kInProgress) {
-      return FailLocked(ExitCode::kPeerLost, StrCat(what, ": NCCL reports ", Text(result)));
+      return FailLocked(ExitCode::kPeerLost, StrCat(what(), ": NCCL reports ", Text(result)));
     }
     if (const auto dead = peers_->FindDead()) {
-      return FailLocked(ExitCode::kPeerLost, StrCat(what, ": ", *dead));
+      return FailLocked(ExitCode::kPeerLost, StrCat(what(), ": ", *dead));
     }
   }
   // The oldest unfinished one names the failure; those behind it could not start.
@@ -215,7 +269,7 @@ void Session::LookLocked() {
     if (FinishedLocked(*oldest)) continue;
     if (!failure_ && Clock::now() > oldest->deadline) {
       FailLocked(ExitCode::kPeerLost,
-                 StrCat(oldest->what, ": a rank did not take part within ", limit_.count(), " ms"));
+                 StrCat(what(), ": a rank did not take part within ", limit_.count(), " ms"));
     }
     return;
   }
@@ -224,8 +278,17 @@ void Session::LookLocked() {
 void Session::FailLocked(ExitCode code, const std::string& message) {
   if (failure_) return;
   failure_ = Error(code, message);
-  api_->comm_abort(comm_);
+  if (comm_ != nullptr) api_->comm_abort(comm_);
   changed_.notify_all();
+  std::lock_guard lock(family_->mutex);
+  if (!family_->failure) family_->failure = failure_;
+}
+
+void Session::FailWithFamilyLocked() {
+  Lock lock(family_->mutex);
+  const std::optional<Error> failure = family_->failure;
+  lock.unlock();
+  if (failure) FailLocked(failure->code(), failure->what());
 }
 
 void Session::ThrowLocked(const std::string& what) const {

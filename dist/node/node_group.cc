@@ -7,15 +7,16 @@
 
 #include <climits>
 #include <cstring>
-
-#include "dist/bootstrap.h"
+#include <utility>
 
 namespace vesalius::dist {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 constexpr auto kLookEvery = std::chrono::milliseconds(50);  // at failures, processes, the deadline
 constexpr int kSpins = 300;  // polls before sleeping: a peer that is just about to arrive
+
+constexpr char kFirstExchange[] = "shared memory";
+constexpr char kSecondExchange[] = "shared memory is open";
 
 }  // namespace
 
@@ -45,31 +46,50 @@ struct NodeGroup::Control {
   }
 };
 
-NodeGroup::NodeGroup(Bootstrap& bootstrap, const std::vector<Peer>& peers)
-    : rank_(bootstrap.rank()),
-      size_(bootstrap.size()),
-      watch_(std::make_unique<PeerWatch>(peers, rank_)) {
-  if (rank_ == 0) memory_ = SharedMemory::Create(Control::Bytes(size_));
-  const auto address = bootstrap.Exchange("shared memory", rank_ == 0 ? memory_.address() : "")[0];
+NodeGroup::NodeGroup(const Members& members, const std::vector<Peer>& peers,
+                     const ExchangeTexts& exchange, std::shared_ptr<NodeGroup> whole)
+    : rank_(members.rank),
+      names_(members.names),
+      whole_(std::move(whole)),
+      watch_(std::make_unique<PeerWatch>(peers, members.names, rank_)) {
+  // Where the memory is, or why there is none, so that all ranks fail alike.
+  std::string mine;
+  try {
+    if (rank_ == 0) memory_ = SharedMemory::Create(Control::Bytes(size()));
+    if (rank_ == 0) mine = memory_.address();
+  } catch (const Error& error) {
+    mine = StrCat("!rank ", name(rank_), ": ", error.what());
+  }
+  const std::string address = exchange(kFirstExchange, mine)[0];
+  Require(!address.starts_with('!'), ExitCode::kNodeUnhealthy, address.substr(1));
   if (rank_ != 0) memory_ = SharedMemory::Open(address);
-  bootstrap.Exchange("shared memory is open", "");
+  exchange(kSecondExchange, "");
 }
+
+void NodeGroup::StayOut(const ExchangeTexts& exchange) {
+  exchange(kFirstExchange, "");
+  exchange(kSecondExchange, "");
+}
+
+NodeGroup::Control& NodeGroup::root() const { return whole_ ? whole_->root() : control(); }
 
 NodeGroup::Control& NodeGroup::control() const {
   return *reinterpret_cast<Control*>(memory_.data());
 }
 
 NodeGroup::Slot& NodeGroup::SlotOf(int r, std::uint64_t step) const {
-  auto* slots = reinterpret_cast<Slot*>(control().counters() + size_);
-  return slots[(step % 2) * size_ + r];
+  auto* slots = reinterpret_cast<Slot*>(control().counters() + size());
+  return slots[(step % 2) * size() + r];
 }
 
 char* NodeGroup::Stage(int r, std::uint64_t step) const {
-  auto* slots = reinterpret_cast<Slot*>(control().counters() + size_);
-  return reinterpret_cast<char*>(slots + 2 * size_) + ((step % 2) * size_ + r) * kStage;
+  auto* slots = reinterpret_cast<Slot*>(control().counters() + size());
+  return reinterpret_cast<char*>(slots + 2 * size()) + ((step % 2) * size() + r) * kStage;
 }
 
 const NodeGroup::Location& NodeGroup::LocationOf(int r) const { return SlotOf(r, step_).where; }
+
+const Header& NodeGroup::HeaderOf(int r) const { return SlotOf(r, step_).header; }
 
 void NodeGroup::Step(const Request& request, const Header& header, const Location& where,
                      const Limit& limit) {
@@ -81,9 +101,9 @@ void NodeGroup::Step(const Request& request, const Header& header, const Locatio
   control().counters()[rank_].steps.store(step_, std::memory_order_release);
   control().Wake();
   WaitForAll(request, limit);
-  for (int r = 0; r < size_; ++r) {
+  for (int r = 0; r < size(); ++r) {
     try {
-      RequireSame(header, rank_, SlotOf(r, step_).header, r);
+      RequireSame(header, name(rank_), HeaderOf(r), name(r));
     } catch (const Error& error) {
       Fail(error.code(), error.what());
       throw;
@@ -92,7 +112,7 @@ void NodeGroup::Step(const Request& request, const Header& header, const Locatio
 }
 
 bool NodeGroup::AllArrived() const {
-  for (int r = 0; r < size_; ++r) {
+  for (int r = 0; r < size(); ++r) {
     if (control().counters()[r].steps.load(std::memory_order_acquire) < step_) return false;
   }
   return true;
@@ -119,37 +139,47 @@ void NodeGroup::WaitForAll(const Request& request, const Limit& limit) {
     const auto dead = watch_->FindDead();
     if (dead && !AllArrived()) FailHere(ExitCode::kPeerLost, request, *dead);
     if (Clock::now() < limit.deadline) continue;
-    std::vector<int> absent;
-    for (int r = 0; r < size_; ++r) {
-      if (control().counters()[r].steps.load() < step_) absent.push_back(r);
-    }
+    const std::string absent = DescribeAbsent(limit);
     if (absent.empty()) return;
-    FailHere(ExitCode::kPeerLost, request,
-             StrCat(RankList(absent), " did not arrive within ", limit.duration.count(), " ms"));
+    FailHere(ExitCode::kPeerLost, request, absent);
   }
 }
 
+std::string NodeGroup::DescribeAbsent(const Limit& limit) const {
+  std::vector<int> absent;
+  std::string calls;
+  for (int r = 0; r < size(); ++r) {
+    const std::uint64_t steps = control().counters()[r].steps.load(std::memory_order_acquire);
+    if (steps >= step_) continue;
+    absent.push_back(name(r));
+    const bool any = steps > 0;
+    calls += DescribeLast(name(r), any ? std::optional(SlotOf(r, steps).header) : std::nullopt);
+  }
+  if (absent.empty()) return "";
+  return StrCat(RankList(absent), " did not arrive within ", limit.duration.count(), " ms", calls);
+}
+
 void NodeGroup::FailHere(ExitCode code, const Request& request, const std::string& reason) {
-  const std::string message = StrCat(Describe(request), ": ", reason);
+  const std::string message = StrCat(DescribeWithSite(request.header), ": ", reason);
   Fail(code, message);
   vesalius::Fail(code, message);
 }
 
 void NodeGroup::Fail(ExitCode code, const std::string& message) {
   std::uint32_t none = 0;
-  if (!control().failure.compare_exchange_strong(none, 1)) return;
-  control().code = static_cast<int>(code);
-  std::strncpy(control().message, message.c_str(), sizeof(control().message) - 1);
-  control().failure.store(2);
-  control().Wake();
+  if (!root().failure.compare_exchange_strong(none, 1)) return;
+  root().code = static_cast<int>(code);
+  std::strncpy(root().message, message.c_str(), sizeof(root().message) - 1);
+  root().failure.store(2);
+  root().Wake();
 }
 
-bool NodeGroup::failed() const { return control().failure.load() == 2; }
+bool NodeGroup::failed() const { return root().failure.load() == 2; }
 
 void NodeGroup::RequireAlive(const Request& request) const {
   if (!failed()) return;
-  vesalius::Fail(static_cast<ExitCode>(control().code), Describe(request),
-                 " was abandoned: ", control().message);
+  vesalius::Fail(static_cast<ExitCode>(root().code), Describe(request),
+                 " was abandoned: ", root().message);
 }
 
 }  // namespace vesalius::dist

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,17 +17,25 @@
 
 namespace vesalius::dist {
 
-class Bootstrap;
+// Every rank's text, by rank; collective. How a group's ranks find each other's memory.
+using ExchangeTexts =
+    std::function<std::vector<std::string>(const std::string& name, const std::string& mine)>;
 
 class NodeGroup {
  public:
   static constexpr std::size_t kStage = 256 << 10;  // bytes that a rank stages in one step
 
-  // Collective. `peers` by rank, all of this node.
-  NodeGroup(Bootstrap& bootstrap, const std::vector<Peer>& peers);
+  // Collective over `members`, all of this node; `peers` describes them, by rank. With a `whole`
+  // that it is a part of, the two fail together.
+  // Error(kNodeUnhealthy) on all ranks where the memory cannot be had.
+  NodeGroup(const Members& members, const std::vector<Peer>& peers, const ExchangeTexts& exchange,
+            std::shared_ptr<NodeGroup> whole);
+  // For ranks that take no part in a group that others make by an exchange of all.
+  static void StayOut(const ExchangeTexts& exchange);
 
   int rank() const { return rank_; }
-  int size() const { return size_; }
+  int size() const { return static_cast<int>(names_.size()); }
+  int name(int r) const { return names_[r]; }  // of rank r in messages
 
   // Where a rank's data lies for others to read in place; serial 0: nowhere.
   struct Location {
@@ -49,6 +58,7 @@ class NodeGroup {
   char* NextStage() const { return Stage(rank_, step_ + 1); }
   const char* StageOf(int r) const { return Stage(r, step_); }
   const Location& LocationOf(int r) const;
+  const Header& HeaderOf(int r) const;
 
   // Any thread, any time: ends this and every later step on all ranks. The first failure stays.
   void Fail(ExitCode code, const std::string& message);
@@ -60,15 +70,18 @@ class NodeGroup {
   struct Slot;
   struct Control;
   Control& control() const;
+  Control& root() const;  // of the whole family: holds its failure
   Slot& SlotOf(int r, std::uint64_t step) const;
   char* Stage(int r, std::uint64_t step) const;
   bool AllArrived() const;
   void Sleep(std::uint32_t seen) const;
   void WaitForAll(const Request& request, const Limit& limit);
+  std::string DescribeAbsent(const Limit& limit) const;  // "" when none is
   [[noreturn]] void FailHere(ExitCode code, const Request& request, const std::string& reason);
 
-  int rank_ = 0;
-  int size_ = 0;
+  const int rank_;
+  const std::vector<int> names_;
+  const std::shared_ptr<NodeGroup> whole_;
   SharedMemory memory_;
   std::unique_ptr<PeerWatch> watch_;
   std::uint64_t step_ = 0;

@@ -134,10 +134,11 @@ TEST(PeerWatch, SeesAKilledProcessAlsoBeforeItIsReaped) {
   Peer other = ThisProcess();
   other.pid = child;
   Peer elsewhere = other;
-  elsewhere.machine = "another node";
+  elsewhere.machine = elsewhere.node = "another node";
   const std::vector<Peer> peers{ThisProcess(), DecodePeer(Encode(other)), elsewhere};
   EXPECT_EQ(PlaceOnNode(peers, 1), std::make_pair(1, 2));
-  PeerWatch watch(peers, 0);
+  EXPECT_EQ(NodesOf(peers), (std::vector<int>{0, 0, 1}));
+  PeerWatch watch(peers, {0, 1, 2}, 0);
   EXPECT_EQ(watch.FindDead(), std::nullopt);
   kill(child, SIGKILL);
   std::optional<std::string> dead;

@@ -158,6 +158,96 @@ void Broadcasts(Communicator& comm) {
   }
 }
 
+// What rank `from` sends to rank `to`: also nothing, also to itself.
+std::int64_t PairCount(int from, int to, std::int64_t unit) {
+  return (2 * from + 3 * to) % 4 * unit + (from == to ? 1 : 0);
+}
+
+template <typename T>
+std::vector<T> PairValues(int from, int to, std::int64_t count) {
+  return Values<T>(from, count, false, 100 + to);
+}
+
+template <typename T>
+void AllToAlls(Communicator& comm) {
+  for (std::int64_t unit : {0, 1, 700, 40'000}) {
+    SCOPED_TRACE(unit);
+    std::vector<std::int64_t> send_counts, receive_counts;
+    std::vector<T> sent, expected;
+    for (int r = 0; r < comm.size(); ++r) {
+      send_counts.push_back(PairCount(comm.rank(), r, unit));
+      receive_counts.push_back(PairCount(r, comm.rank(), unit));
+      const auto mine = PairValues<T>(comm.rank(), r, send_counts.back());
+      const auto theirs = PairValues<T>(r, comm.rank(), receive_counts.back());
+      sent.insert(sent.end(), mine.begin(), mine.end());
+      expected.insert(expected.end(), theirs.begin(), theirs.end());
+    }
+    Buffer<T> in(comm, sent);
+    Buffer<T> out(comm, expected.size());
+    comm.AllToAll("letters", in.data(), send_counts, out.data(), receive_counts, kType<T>).Wait();
+    EXPECT_EQ(out.values(), expected);
+  }
+}
+
+// Rings both ways, a rank to itself, and a chain whose ends send or receive nothing.
+void SendReceives(Communicator& comm) {
+  const int n = comm.size();
+  const int me = comm.rank();
+  for (std::int64_t count : {1, 50'000}) {
+    for (int hop : {1, n - 1, 0}) {
+      const int to = (me + hop) % n;
+      const int from = (me + n - hop) % n;
+      Buffer<float> in(comm, Values<float>(me, count + me, true));
+      Buffer<float> out(comm, static_cast<std::size_t>(count + from));
+      comm.SendReceive("hop", in.data(), count + me, to, out.data(), count + from, from,
+                       DType::kFloat32)
+          .Wait();
+      EXPECT_EQ(out.values(), Values<float>(from, count + from, true));
+    }
+    const int to = me + 1 < n ? me + 1 : -1;
+    Buffer<float> in(comm, Values<float>(me, count, true));
+    Buffer<float> out(comm, static_cast<std::size_t>(count));
+    comm.SendReceive("chain", in.data(), count, to, out.data(), count, me - 1, DType::kFloat32)
+        .Wait();
+    EXPECT_EQ(out.values(),
+              me > 0 ? Values<float>(me - 1, count, true) : std::vector<float>(count, 0));
+  }
+}
+
+// Halves with sequences of their own, a part of a part, and ranks that stay out.
+void Splits(Communicator& comm, bool rounding) {
+  const auto parity = comm.Split("parity", comm.rank() % 2);
+  ASSERT_EQ(parity->size(), (comm.size() + 1 - comm.rank() % 2) / 2);
+  ASSERT_EQ(parity->rank(), comm.rank() / 2);
+  EXPECT_EQ(static_cast<int>(parity->topology().node_of.size()), parity->size());
+  for (int i = 0; i <= comm.rank() % 2; ++i) {  // not the same number in both halves
+    std::int64_t sum = comm.rank();
+    AllReduceNow(*parity, "part sum", std::span(&sum, 1));
+    std::int64_t expected = 0;
+    for (int r = comm.rank() % 2; r < comm.size(); r += 2) expected += r;
+    EXPECT_EQ(sum, expected);
+  }
+  // Memory of the whole, used by a part and by the whole.
+  constexpr std::int64_t kCount = 70'001;
+  Buffer<float> data(comm, Values<float>(parity->rank(), kCount, rounding));
+  parity->AllReduce("large part sum", data.data(), kCount, DType::kFloat32).Wait();
+  EXPECT_EQ(data.values(), SumInOrder<float>(*parity, kCount, rounding));
+  AllGathers(*parity);
+
+  const auto last = comm.Split("last", comm.rank() == comm.size() - 1 ? 7 : -1);
+  ASSERT_EQ(last != nullptr, comm.rank() == comm.size() - 1);
+  if (last) {
+    EXPECT_EQ(last->size(), 1);
+    last->Barrier("alone").Wait();
+  }
+  const auto again = parity->Split("again", 0);
+  ASSERT_EQ(again->size(), parity->size());
+  SendReceives(*again);
+  const std::int64_t before = comm.traffic().calls;
+  again->Barrier("counts").Wait();
+  EXPECT_EQ(comm.traffic().calls, before + 1);
+}
+
 // Tickets in flight together, waited for out of order.
 void ManyInFlight(Communicator& comm, bool rounding) {
   std::vector<Buffer<float>> buffers;
@@ -193,6 +283,27 @@ void Conveniences(Communicator& comm) {
   EXPECT_EQ(BroadcastBytes(comm, "empty text", ""), "");
 }
 
+// By kind, as differences; waits are seen, and exposed waits are no longer than all waits.
+void CountsTraffic(Communicator& comm) {
+  const Traffic before = comm.traffic();
+  const std::int64_t others = comm.size() - 1;
+  std::vector<std::int64_t> counts(comm.size(), 5);
+  Buffer<float> in(comm, std::vector<float>(5 * comm.size(), 1.f));
+  Buffer<float> out(comm, 5 * comm.size());
+  Ticket ticket = comm.AllToAll("counted", in.data(), counts, out.data(), counts, DType::kFloat32);
+  ticket.Wait();
+  comm.AllGather("counted", in.data(), out.data(), counts, DType::kFloat32).Wait();
+  const Traffic after = comm.traffic() - before;
+  EXPECT_EQ(after.calls, 2);
+  EXPECT_EQ(after.of(Kind::kAllToAll).calls, 1);
+  EXPECT_EQ(after.of(Kind::kAllToAll).bytes_sent, 5 * 4 * others);
+  EXPECT_EQ(after.of(Kind::kAllGather).bytes_sent, 5 * 4 * others);
+  EXPECT_EQ(after.bytes_sent, 2 * 5 * 4 * others);
+  EXPECT_GT(ticket.seconds_exposed(), 0);
+  EXPECT_GT(after.of(Kind::kAllToAll).seconds_exposed, 0);
+  EXPECT_GE(after.seconds, 0);
+}
+
 }  // namespace
 
 void RunConformance(Communicator& comm, bool exact_order) {
@@ -214,11 +325,17 @@ void RunConformance(Communicator& comm, bool exact_order) {
   ReduceScatters<float>(comm, exact_order);
   ReduceScatters<double>(comm, exact_order);
   Broadcasts(comm);
+  AllToAlls<float>(comm);
+  AllToAlls<std::uint8_t>(comm);
+  AllToAlls<std::int64_t>(comm);
+  SendReceives(comm);
+  Splits(comm, exact_order);
   ManyInFlight(comm, exact_order);
   Conveniences(comm);
   comm.Barrier("end").Wait();
   EXPECT_GT(comm.traffic().calls, 50);
   EXPECT_EQ(comm.traffic().bytes_sent > 0, comm.size() > 1);
+  CountsTraffic(comm);
 }
 
 void ExpectMismatchIsNamed(Communicator& comm) {

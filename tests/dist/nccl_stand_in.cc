@@ -9,6 +9,7 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "dist/memory.h"
@@ -37,6 +38,16 @@ struct World {
     bool done = false;
   };
   std::map<std::uint64_t, std::shared_ptr<Meeting>> meetings;
+  // Sends that wait for their receives, in order, by {from, to}.
+  struct Letter {
+    const void* in = nullptr;
+    std::size_t bytes = 0;
+    bool taken = false;
+  };
+  std::map<std::pair<int, int>, std::deque<std::shared_ptr<Letter>>> letters;
+  std::map<int, std::shared_ptr<World>> parts;  // of the split under way, by color
+  int split = 0;                                // ranks that take part in it so far
+  std::vector<int> keys;                        // of the ranks, when it came from a split
 };
 
 struct FakeComm {
@@ -114,6 +125,52 @@ void Meet(FakeComm& comm, std::uint64_t sequence, World::Part mine,
   }
 }
 
+// What a group of sends and receives of one rank holds.
+struct Mail {
+  struct Send {
+    int to;
+    std::shared_ptr<World::Letter> letter;
+  };
+  struct Receive {
+    int from;
+    void* out;
+    std::size_t bytes;
+  };
+  FakeComm* comm = nullptr;
+  FakeStream* stream = nullptr;
+  std::vector<Send> sends;
+  std::vector<Receive> receives;
+};
+
+// Blocks the stream's thread until all is delivered.
+void Deliver(const Mail& mail) {
+  World& world = *mail.comm->world;
+  const int me = mail.comm->rank;
+  std::unique_lock lock(world.mutex);
+  for (const auto& send : mail.sends) world.letters[{me, send.to}].push_back(send.letter);
+  world.changed.notify_all();
+  std::size_t received = 0;
+  const auto sent = [&] {
+    return std::ranges::all_of(mail.sends, [](const auto& send) { return send.letter->taken; });
+  };
+  while (!mail.comm->aborted && !world.broken) {
+    while (received < mail.receives.size()) {
+      const auto& receive = mail.receives[received];
+      auto& waiting = world.letters[{receive.from, me}];
+      if (waiting.empty()) break;
+      const auto letter = waiting.front();
+      waiting.pop_front();
+      std::memcpy(receive.out, letter->in, std::min(receive.bytes, letter->bytes));
+      letter->taken = true;
+      ++received;
+      world.changed.notify_all();
+    }
+    if (received == mail.receives.size() && sent()) return;
+    world.changed.wait_for(lock, std::chrono::milliseconds(1));
+  }
+  while (!mail.comm->aborted) world.changed.wait_for(lock, std::chrono::milliseconds(1));
+}
+
 class StandIn {
  public:
   explicit StandIn(Faults& faults) : faults_(faults) {}
@@ -162,6 +219,54 @@ class StandIn {
     if (faults_.fail_launch.exchange(false)) return kRemoteError;
     comm.polls_left = 2;
     stream.Put([&comm, sequence = comm.next++, part, move] { Meet(comm, sequence, part, move); });
+    return kInProgress;
+  }
+
+  // The group of the calling thread.
+  static Mail& ThreadsMail() {
+    thread_local Mail mail;
+    return mail;
+  }
+
+  int EndGroup() {
+    const Mail mail = std::exchange(ThreadsMail(), {});
+    if (mail.comm == nullptr) return kInProgress;
+    if (faults_.fail_launch.exchange(false)) return kRemoteError;
+    mail.comm->polls_left = 2;
+    mail.stream->Put([mail] { Deliver(mail); });
+    return kInProgress;
+  }
+
+  int Split(FakeComm& comm, int color, int key, Comm* part) {
+    World& world = *comm.world;
+    std::unique_lock lock(world.mutex);
+    FakeComm* made = nullptr;
+    if (color >= 0) {
+      auto& shared = world.parts[color];
+      if (!shared) shared = std::make_shared<World>();
+      made = new FakeComm;
+      made->world = shared;
+      std::lock_guard part_lock(shared->mutex);
+      shared->keys.push_back(key);
+    }
+    // Like NCCL's, the split is over when all ranks have called it.
+    if (++world.split == world.size) {
+      for (auto& [ignored, shared] : world.parts) {
+        std::ranges::sort(shared->keys);
+        shared->size = shared->joined = static_cast<int>(shared->keys.size());
+      }
+      world.parts.clear();
+      world.split = 0;
+      world.changed.notify_all();
+    }
+    while (made != nullptr && made->world->size == 0 && !comm.aborted) {
+      world.changed.wait_for(lock, std::chrono::milliseconds(1));
+    }
+    if (made != nullptr && made->world->size > 0) {
+      const auto& keys = made->world->keys;
+      made->rank = static_cast<int>(std::ranges::find(keys, key) - keys.begin());
+      *part = made;
+    }
     return kInProgress;
   }
 
@@ -241,10 +346,31 @@ void FillMoves(Api& api, const std::shared_ptr<StandIn>& self) {
   };
 }
 
+void FillMail(Api& api) {
+  const auto mail = [](Comm comm, Stream stream) -> Mail& {
+    Mail& group = StandIn::ThreadsMail();
+    group.comm = static_cast<FakeComm*>(comm);
+    group.stream = static_cast<FakeStream*>(stream);
+    return group;
+  };
+  api.send = [mail](const void* in, std::size_t n, DType type, int peer, Comm comm, Stream stream) {
+    auto letter = std::make_shared<World::Letter>(World::Letter{in, n * SizeOf(type)});
+    mail(comm, stream).sends.push_back({peer, std::move(letter)});
+    return kSuccess;
+  };
+  api.receive = [mail](void* out, std::size_t n, DType type, int peer, Comm comm, Stream stream) {
+    mail(comm, stream).receives.push_back({peer, out, n * SizeOf(type)});
+    return kSuccess;
+  };
+}
+
 void FillComm(Api& api, const std::shared_ptr<StandIn>& self) {
   api.get_unique_id = [self](UniqueId* id) { return self->Id(id); };
   api.comm_init_rank = [self](Comm* comm, int ranks, const UniqueId& id, int rank) {
     return self->Init(comm, ranks, id, rank);
+  };
+  api.comm_split = [self](Comm comm, int color, int key, Comm* part) {
+    return self->Split(*static_cast<FakeComm*>(comm), color, key, part);
   };
   api.comm_get_async_error = [self](Comm comm, int* result) {
     return self->AsyncError(comm, result);
@@ -264,7 +390,7 @@ void FillComm(Api& api, const std::shared_ptr<StandIn>& self) {
     return kSuccess;
   };
   api.group_start = [] { return kSuccess; };
-  api.group_end = [] { return kInProgress; };
+  api.group_end = [self] { return self->EndGroup(); };
   api.error_text = [](int result, Comm) {
     return result == kInvalidUsage  ? std::string("invalid usage: Duplicate GPU detected")
            : result == kRemoteError ? std::string("remote process exited")
@@ -338,6 +464,7 @@ std::shared_ptr<const Api> MakeStandIn(Faults& faults) {
   auto api = std::make_shared<Api>();
   FillComm(*api, self);
   FillMoves(*api, self);
+  FillMail(*api);
   FillRuntime(*api, self);
   return api;
 }

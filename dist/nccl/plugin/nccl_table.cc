@@ -58,6 +58,11 @@ void FillComm(Api& api) {
     return static_cast<int>(ncclGetUniqueId(reinterpret_cast<ncclUniqueId*>(id)));
   };
   api.comm_init_rank = InitRank;
+  api.comm_split = [](Comm comm, int color, int key, Comm* part) -> int {
+    static_assert(sizeof(Comm) == sizeof(ncclComm_t));
+    return ncclCommSplit(Real(comm), color < 0 ? NCCL_SPLIT_NOCOLOR : color, key,
+                         reinterpret_cast<ncclComm_t*>(part), nullptr);
+  };
   api.comm_get_async_error = [](Comm comm, int* result) {
     ncclResult_t state = ncclSuccess;
     const int asked = ncclCommGetAsyncError(Real(comm), &state);
@@ -92,6 +97,14 @@ void FillMoves(Api& api) {
   api.broadcast = [](const void* in, void* out, std::size_t count, DType type, int root, Comm comm,
                      Stream stream) -> int {
     return ncclBroadcast(in, out, count, Real(type), root, Real(comm), RealStream(stream));
+  };
+  api.send = [](const void* in, std::size_t count, DType type, int peer, Comm comm,
+                Stream stream) -> int {
+    return ncclSend(in, count, Real(type), peer, Real(comm), RealStream(stream));
+  };
+  api.receive = [](void* out, std::size_t count, DType type, int peer, Comm comm,
+                   Stream stream) -> int {
+    return ncclRecv(out, count, Real(type), peer, Real(comm), RealStream(stream));
   };
   api.reduce = [](const void* in, void* out, std::size_t count, DType type, int root, Comm comm,
                   Stream stream) -> int {
