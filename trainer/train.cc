@@ -1,131 +1,23 @@
 #include "trainer/train.h"
 
-#include <chrono>
-
 #include "base/error.h"
 #include "base/log.h"
 #include "checkpoints/reader.h"
 #include "data/pipeline.h"
-#include "dist/grad_exchange.h"
-#include "trainer/adamw.h"
 #include "trainer/evaluation.h"
 #include "trainer/run_record.h"
 #include "trainer/schedule.h"
 #include "trainer/stop_signal.h"
+#include "trainer/train_step.h"
 
 namespace vesalius::trainer {
 namespace {
 
-using model::BatchTensors;
-using model::Features;
-using model::NamedLoss;
-
-// Seconds by phase of one step.
-class PhaseClock {
- public:
-  void Mark(const char* phase) {
-    const auto now = std::chrono::steady_clock::now();
-    seconds_.emplace_back(phase, std::chrono::duration<double>(now - last_).count());
-    last_ = now;
-  }
-  double total() const { return std::chrono::duration<double>(last_ - start_).count(); }
-  const std::vector<std::pair<std::string, double>>& seconds() const { return seconds_; }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now(), last_ = start_;
-  std::vector<std::pair<std::string, double>> seconds_;
-};
-
-at::Tensor WeightedSum(const std::vector<NamedLoss>& losses) {
-  at::Tensor total;
-  for (const NamedLoss& loss : losses)
-    if (loss.weight > 0)
-      total = total.defined() ? total + loss.weight * loss.value : loss.weight * loss.value;
-  return total;
-}
-
-// Forward and backward of the local batch; gradients end up in the exchange. With one slice this is
-// plain backpropagation. With more, features of all slices are computed without a graph, the loss
-// gives their gradients, and each slice is encoded again to carry them into the parameters
-// (GradCache; Gao et al., 2021): the same loss and gradients in the memory of one slice.
-std::vector<NamedLoss> ForwardBackward(model::Recipe& recipe, const BatchTensors& batch,
-                                       std::int64_t slices, dist::Communicator& comm,
-                                       dist::GradExchange& exchange, PhaseClock& clock) {
-  if (slices == 1) {
-    exchange.Begin();
-    const Features features = recipe.Encode(batch);
-    clock.Mark("forward");
-    const std::vector<NamedLoss> losses = recipe.Loss(features, batch, comm);
-    clock.Mark("loss");
-    WeightedSum(losses).backward();
-    clock.Mark("backward");
-    return losses;
-  }
-  const std::int64_t images = batch.image.size(0);
-  const std::int64_t texts = batch.texts.defined() ? batch.texts.size(0) : 0;
-  const auto slice = [&](std::int64_t k) {
-    return batch.Slice(k * images / slices, (k + 1) * images / slices, k * texts / slices,
-                       (k + 1) * texts / slices);
-  };
-  std::map<std::string, std::vector<at::Tensor>> parts;
-  {
-    const at::NoGradGuard no_grad;
-    for (std::int64_t k = 0; k < slices; ++k)
-      for (const auto& [name, rows] : recipe.Encode(slice(k))) parts[name].push_back(rows);
-  }
-  Features cached;
-  for (const auto& [name, rows] : parts) cached[name] = at::cat(rows).requires_grad_(true);
-  clock.Mark("forward");
-  exchange.Begin(/*last=*/false);
-  const std::vector<NamedLoss> losses = recipe.Loss(cached, batch, comm);
-  clock.Mark("loss");
-  WeightedSum(losses).backward();
-  std::map<std::string, std::int64_t> done;
-  for (std::int64_t k = 0; k < slices; ++k) {
-    exchange.Begin(/*last=*/k + 1 == slices);
-    at::Tensor inner;  // <features, their gradients>: its gradient is the chain rule
-    for (const auto& [name, rows] : recipe.Encode(slice(k))) {
-      const std::int64_t begin = done[name];
-      done[name] += rows.size(0);
-      const at::Tensor gradient = cached[name].grad();
-      if (!gradient.defined() || !rows.requires_grad()) continue;
-      const at::Tensor term = (rows * gradient.slice(0, begin, done[name])).sum();
-      inner = inner.defined() ? inner + term : term;
-    }
-    if (inner.defined()) inner.backward();
-  }
-  clock.Mark("backward");
-  return losses;
-}
-
-// What rides in the exchange beside the gradients: [stop, unreadable, loss shares...].
-constexpr std::size_t kFlags = 16;
-
-std::vector<double> FlagsOf(const std::vector<NamedLoss>& losses, bool stop,
-                            std::int64_t unreadable) {
-  std::vector<double> flags(kFlags, 0.0);
-  flags[0] = stop ? 1 : 0;
-  flags[1] = static_cast<double>(unreadable);
-  Invariant(losses.size() + 2 <= kFlags, "more losses than flags");
-  for (std::size_t i = 0; i < losses.size(); ++i) flags[2 + i] = losses[i].value.item<double>();
-  return flags;
-}
-
-// One optimiser step's outcome, the same on every rank.
+// One step as the run's record has it, the same on every rank.
 struct Outcome {
   StepRecord record;
   bool stop = false;
 };
-
-void RequireFinite(const StepRecord& record) {
-  if (std::isfinite(record.loss) && std::isfinite(record.grad_norm)) return;
-  std::string detail;
-  for (const auto& [name, value] : record.losses) detail += StrCat(" ", name, "=", value);
-  Fail(ExitCode::kNumericalStop, "step ", record.step, ": loss ", record.loss, " or gradient norm ",
-       record.grad_norm, " is not finite (", Trim(detail),
-       "); the last checkpoint is from before it. Lower trainer.lr or set trainer.clip, and start "
-       "again from there");
-}
 
 class Session {
  public:
@@ -133,7 +25,7 @@ class Session {
   ExitCode Run();
 
  private:
-  data::PipelineOptions LoaderOptions() const;
+  data::PipelineOptions LoaderOptions();
   Outcome Step(std::int64_t step);
   void Save(std::int64_t step);
   void EvaluateNow(std::int64_t step);
@@ -142,10 +34,7 @@ class Session {
   const TrainContext& context_;
   const Config& config_;
   bool lead_;
-  std::unique_ptr<model::AnatomyVlm> model_;
-  std::vector<model::ParameterInfo> parameters_;
-  AdamW optimiser_;
-  dist::GradExchange exchange_;
+  TrainStep train_step_;
   data::LoaderState loader_state_;
   std::unique_ptr<data::Pipeline> pipeline_;
   checkpoints::Writer writer_;
@@ -154,29 +43,17 @@ class Session {
   int stage_ = 0;
 };
 
-std::vector<std::pair<std::string, at::Tensor>> NamedTensors(
-    const std::vector<model::ParameterInfo>& parameters) {
-  std::vector<std::pair<std::string, at::Tensor>> list;
-  for (const auto& parameter : parameters) list.emplace_back(parameter.name, parameter.tensor);
-  return list;
-}
-
 Session::Session(const TrainContext& context)
     : context_(context),
       config_(context.config),
       lead_(context.comm.rank() == 0),
-      model_(BuildModel(config_, context.vocabulary, context.device)),
-      parameters_(model_->parameters()),
-      optimiser_(parameters_, {config_.trainer.beta1, config_.trainer.beta2, config_.trainer.eps,
-                               config_.trainer.weight_decay}),
-      exchange_(context.comm, NamedTensors(parameters_),
-                {static_cast<std::size_t>(config_.dist.bucket_bytes)}),
+      train_step_(context.config, context.vocabulary, context.device, context.comm),
       writer_({context.run_folder, context.comm.rank(), context.comm.size(), config_.trainer.keep},
               context.attempt, [&context](const std::string& name, const std::string& mine) {
                 return dist::AllGatherBytes(context.comm, name, mine);
               }) {}
 
-data::PipelineOptions Session::LoaderOptions() const {
+data::PipelineOptions Session::LoaderOptions() {
   const DataConfig& in = config_.data;
   data::PipelineOptions out = PixelOptions(config_);
   out.seed = config_.seed;
@@ -187,8 +64,8 @@ data::PipelineOptions Session::LoaderOptions() const {
   out.rows_per_image = in.rows;
   out.perturb = in.perturb;
   out.text_length = in.text_length;
-  out.report_length = model_->NeedsReports() ? in.report_length : 0;
-  out.region_texts = model_->NeedsRegionTexts(stage_);
+  out.report_length = train_step_.model().NeedsReports() ? in.report_length : 0;
+  out.region_texts = train_step_.model().NeedsRegionTexts(stage_);
   out.augment = in.augment;
   out.min_crop = in.min_crop;
   out.max_shift = in.max_shift;
@@ -202,7 +79,7 @@ data::PipelineOptions Session::LoaderOptions() const {
 std::int64_t Session::Restore() {
   if (context_.resume_from.empty()) return 0;
   const checkpoints::Reader reader(context_.resume_from);
-  LoadState(reader, parameters_, &optimiser_);
+  LoadState(reader, train_step_.parameters(), &train_step_.optimiser());
   const auto state = reader.info().blobs.find("loader");
   Require(state != reader.info().blobs.end(), ExitCode::kInvalidData, context_.resume_from,
           " holds no loader state");
@@ -216,36 +93,25 @@ std::int64_t Session::Restore() {
 Outcome Session::Step(std::int64_t step) {
   PhaseClock clock;
   const data::Batch batch = pipeline_->Next();
-  const BatchTensors tensors =
+  const model::BatchTensors tensors =
       ToTensors(batch, context_.train->vocabulary().findings.size(),
                 context_.train->vocabulary().image_labels.size(),
                 config_.trainer.float64 ? at::kDouble : at::kFloat, context_.device);
   clock.Mark("data");
 
-  const std::vector<NamedLoss> losses = ForwardBackward(
-      *model_, tensors, config_.trainer.accumulate, context_.comm, exchange_, clock);
-  const std::vector<double> sums =
-      exchange_.Finalize(FlagsOf(losses, StopRequested(), batch.unreadable));
-  clock.Mark("exchange");
-
-  Outcome outcome{{}, sums[0] > 0};
+  const double flags[] = {StopRequested() ? 1.0 : 0.0, static_cast<double>(batch.unreadable)};
+  Outcome outcome;
   StepRecord& record = outcome.record;
+  record.lr = LearningRate(config_.trainer, step);
+  const StepOutcome done = train_step_.Run(step, tensors, record.lr, flags, clock);
+  outcome.stop = done.sums[0] > 0;
   record.step = step + 1;
   record.samples = batch.state.samples;
-  record.lr = LearningRate(config_.trainer, step);
-  record.grad_norm = exchange_.GradNorm();
-  for (std::size_t i = 0; i < losses.size(); ++i) {
-    record.losses.emplace_back(losses[i].name, sums[2 + i]);
-    record.loss += losses[i].weight * sums[2 + i];
-  }
-  record.counts = {{"stage", stage_}, {"unreadable", sums[1]}};
-  RequireFinite(record);
-
-  optimiser_.Step(exchange_.touched(), record.lr,
-                  ClipScale(record.grad_norm, config_.trainer.clip));
-  model_->AfterStep();
+  record.loss = done.loss;
+  record.losses = done.losses;
+  record.grad_norm = done.grad_norm;
+  record.counts = {{"stage", stage_}, {"unreadable", done.sums[1]}};
   loader_state_ = batch.state;
-  clock.Mark("optimiser");
 
   record.seconds = clock.seconds();
   record.seconds.insert(record.seconds.end(), {{"loader.wait", batch.wait_s},
@@ -268,15 +134,15 @@ void Session::Save(std::int64_t step) {
   info.blobs = {{"loader", data::SerializeLoaderState(loader_state_)},
                 {"vocabulary", SerializeVocabulary(context_.vocabulary)}};
   std::vector<at::Tensor> staging;
-  writer_.Save(info, StateViews(parameters_, &optimiser_, &staging));
+  writer_.Save(info, StateViews(train_step_.parameters(), &train_step_.optimiser(), &staging));
   saved_step_ = step;
 }
 
 void Session::EvaluateNow(std::int64_t step) {
   if (!context_.valid || context_.valid->size() == 0) return;
   const data::Tokenizer tokenizer(context_.vocabulary.wordpieces);
-  const Figures figures =
-      EvaluateDataset(*model_, config_, tokenizer, *context_.valid, "all", context_.comm);
+  const Figures figures = EvaluateDataset(train_step_.model(), config_, tokenizer, *context_.valid,
+                                          "all", context_.comm);
   if (record_) record_->Evaluation(step, Headline(figures));
 }
 
@@ -284,7 +150,7 @@ ExitCode Session::Run() {
   const TrainerConfig& plan = config_.trainer;
   std::int64_t step = Restore();
   stage_ = StageAt(plan, step);
-  model_->SetStage(stage_);
+  train_step_.model().SetStage(stage_);
   pipeline_ = std::make_unique<data::Pipeline>(
       std::vector<std::shared_ptr<const data::Dataset>>{context_.train}, LoaderOptions(),
       loader_state_);
@@ -296,8 +162,8 @@ ExitCode Session::Run() {
   while (step < plan.steps) {
     if (const int stage = StageAt(plan, step); stage != stage_) {
       stage_ = stage;
-      model_->SetStage(stage);
-      pipeline_->SetRegionTexts(model_->NeedsRegionTexts(stage));
+      train_step_.model().SetStage(stage);
+      pipeline_->SetRegionTexts(train_step_.model().NeedsRegionTexts(stage));
     }
     const Outcome outcome = Step(step);
     ++step;

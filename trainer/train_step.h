@@ -1,0 +1,54 @@
+// One optimiser step of one rank: forward, loss, backward with the gradient exchange, update. Holds
+// what a step changes (model, optimiser, exchange) and knows nothing of files, data sets or the
+// run, so that training and `vesalius plan` run the same code.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dist/communicator.h"
+#include "dist/grad_exchange.h"
+#include "model/anatomy_vlm.h"
+#include "trainer/adamw.h"
+#include "trainer/config.h"
+#include "trainer/model_setup.h"
+#include "trainer/phase_clock.h"
+
+namespace vesalius::trainer {
+
+// The same on every rank.
+struct StepOutcome {
+  double loss = 0;                                     // weighted, over all ranks
+  std::vector<std::pair<std::string, double>> losses;  // by name, unweighted
+  double grad_norm = 0;
+  std::vector<double> sums;  // of the caller's flags
+};
+
+class TrainStep {
+ public:
+  // Collective: the ranks compare their parameter lists. References must outlive this.
+  TrainStep(const Config& config, const ModelVocabulary& vocabulary, at::Device device,
+            dist::Communicator& comm);
+
+  model::AnatomyVlm& model() { return *model_; }
+  const std::vector<model::ParameterInfo>& parameters() const { return parameters_; }
+  AdamW& optimiser() { return optimiser_; }
+
+  // Collective. `step` counts from 0 (for messages); `flags` are summed over the ranks on the way.
+  // Error(kNumericalStop) when loss or gradient norm is not finite; nothing is updated then.
+  StepOutcome Run(std::int64_t step, const model::BatchTensors& batch, double lr,
+                  std::span<const double> flags, PhaseClock& clock);
+
+ private:
+  const Config& config_;
+  dist::Communicator& comm_;
+  std::unique_ptr<model::AnatomyVlm> model_;
+  std::vector<model::ParameterInfo> parameters_;
+  AdamW optimiser_;
+  dist::GradExchange exchange_;
+};
+
+}  // namespace vesalius::trainer
