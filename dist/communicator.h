@@ -78,6 +78,10 @@ class Communicator {
   // In place: data[count] = sum over ranks.
   virtual Ticket AllReduce(std::string_view name, void* data, std::int64_t count, DType type,
                            CallSite site = CallSite::current()) = 0;
+  // The same, blocking: on the calling thread where nothing else is under way and the backend
+  // allows it (not MPI), which saves two changes of thread.
+  virtual void AllReduceNow(std::string_view name, void* data, std::int64_t count, DType type,
+                            CallSite site = CallSite::current());
   // out = concatenation of every rank's in, rank r giving counts[r] elements (zero allowed).
   virtual Ticket AllGather(std::string_view name, const void* in, void* out,
                            std::span<const std::int64_t> counts, DType type,

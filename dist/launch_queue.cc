@@ -63,21 +63,37 @@ struct LaunchQueue::State {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<std::shared_ptr<Job>> jobs;
+  bool busy = false;  // a job runs, here or on the thread of a caller
   bool stop = false;
   std::thread thread;
 
   void Loop() {
     // Short sleeps while waiting for a peer should be short (the default slack is 50 us).
     prctl(PR_SET_TIMERSLACK, 1000);
+    std::unique_lock lock(mutex);
     for (;;) {
-      std::unique_lock lock(mutex);
-      changed.wait(lock, [this] { return stop || !jobs.empty(); });
+      changed.wait(lock, [this] { return !busy && (stop || !jobs.empty()); });
       if (jobs.empty()) return;
       const std::shared_ptr<Job> job = std::move(jobs.front());
       jobs.pop_front();
+      busy = true;
       lock.unlock();
       job->Run();
+      lock.lock();
+      busy = false;
     }
+  }
+
+  bool TakeIdle() {
+    std::lock_guard lock(mutex);
+    if (busy || !jobs.empty()) return false;
+    return busy = true;
+  }
+
+  void GiveBack() {
+    std::lock_guard lock(mutex);
+    busy = false;
+    if (stop || !jobs.empty()) changed.notify_one();
   }
 
   void Push(std::shared_ptr<Job> job) {
@@ -106,6 +122,14 @@ std::shared_ptr<Ticket::Work> LaunchQueue::Submit(std::function<void()> job,
   entry->body = std::move(job);
   state_->Push(entry);
   return std::make_shared<JobWork>(std::move(entry), std::move(on_drop));
+}
+
+bool LaunchQueue::TryRun(const std::function<void()>& job) {
+  if (!state_->TakeIdle()) return false;
+  const std::unique_ptr<State, void (*)(State*)> taken(state_.get(),
+                                                       [](State* s) { s->GiveBack(); });
+  job();
+  return true;
 }
 
 void LaunchQueue::Call(std::function<void()> job) { Submit(std::move(job), nullptr)->Wait(); }

@@ -32,6 +32,7 @@ struct Request {
   std::uint64_t sequence = 0;  // number of the call on its communicator
   CallSite site;
   Header header;                        // of the above
+  bool patient = false;                 // the caller waits: worth polling longer before sleeping
   std::shared_ptr<TrafficMeter> meter;  // where what happens is counted
   Clock::time_point start;              // of the call
 
@@ -43,7 +44,8 @@ struct Request {
 
 inline std::string Describe(const Request& request) { return Describe(request.header); }
 
-// Counts what became of a request whose ranks had all arrived at `met`.
+// Counts what became of a request whose ranks had all arrived at `met`; of a patient one also the
+// caller's wait.
 void CountTime(const Request& request, Clock::time_point begin, Clock::time_point met,
                Clock::time_point end);
 
@@ -73,6 +75,8 @@ class RequestCommunicator : public Communicator {
 
   Ticket AllReduce(std::string_view name, void* data, std::int64_t count, DType type,
                    CallSite site) final;
+  void AllReduceNow(std::string_view name, void* data, std::int64_t count, DType type,
+                    CallSite site) final;
   Ticket AllGather(std::string_view name, const void* in, void* out,
                    std::span<const std::int64_t> counts, DType type, CallSite site) final;
   Ticket ReduceScatter(std::string_view name, const void* in, void* out,
@@ -91,6 +95,8 @@ class RequestCommunicator : public Communicator {
 
  protected:
   virtual std::shared_ptr<Ticket::Work> Submit(Request request) = 0;
+  // Carries it out before it returns.
+  virtual void Perform(Request request) { Submit(std::move(request))->Wait(); }
   // Called on every rank; `members` is empty on those that take no part, which get nullptr.
   virtual std::unique_ptr<Communicator> MakeSplit(const std::string& name, int color,
                                                   Members members, CallSite site) = 0;
@@ -102,6 +108,8 @@ class RequestCommunicator : public Communicator {
 
  private:
   Ticket Start(Request request, std::int64_t bytes_sent);
+  void Enter(Request& request, std::int64_t bytes_sent);
+  std::int64_t AllReduceBytes(const Request& request) const;
   void RequireCounts(Kind kind, std::string_view name, std::size_t counts) const;
 
   const Members members_;

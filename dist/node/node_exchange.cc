@@ -12,12 +12,12 @@ namespace {
 
 class Exchange {
  public:
-  Exchange(NodeGroup& group, Segments& segments, const Request& request,
+  Exchange(NodeGroup& group, Segments& segments, const Request& request, Clock::time_point begin,
            std::chrono::milliseconds deadline)
       : group_(group),
         segments_(segments),
         request_(request),
-        limit_{std::chrono::steady_clock::now() + deadline, deadline},
+        limit_{begin + deadline, deadline},
         header_(request.header),
         element_(SizeOf(request.type)),
         piece_(static_cast<std::int64_t>(NodeGroup::kStage / element_)) {}
@@ -187,8 +187,8 @@ class Exchange {
 }  // namespace
 
 Clock::time_point RunOnNode(NodeGroup& group, Segments& segments, const Request& request,
-                            std::chrono::milliseconds deadline) {
-  Exchange exchange(group, segments, request, deadline);
+                            Clock::time_point begin, std::chrono::milliseconds deadline) {
+  Exchange exchange(group, segments, request, begin, deadline);
   exchange.Run();
   return exchange.met();
 }

@@ -74,7 +74,7 @@ class NodeGroup {
   Slot& SlotOf(int r, std::uint64_t step) const;
   char* Stage(int r, std::uint64_t step) const;
   bool AllArrived() const;
-  void Sleep(std::uint32_t seen) const;
+  void Sleep() const;
   void WaitForAll(const Request& request, const Limit& limit);
   std::string DescribeAbsent(const Limit& limit) const;  // "" when none is
   [[noreturn]] void FailHere(ExitCode code, const Request& request, const std::string& reason);
