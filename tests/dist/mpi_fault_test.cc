@@ -47,7 +47,7 @@ class MpiFault : public testing::TestWithParam<const char*> {
   TempDir folder_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Way, MpiFault, testing::Values("shared", "mpi"));
+INSTANTIATE_TEST_SUITE_P(Way, MpiFault, testing::Values("shared", "mpi", "nodes"));
 
 TEST_P(MpiFault, AKilledRankIsNamedAtOnce) {
   for (int ranks : {2, 3}) {
