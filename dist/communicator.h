@@ -82,11 +82,13 @@ class Communicator {
   // allows it (not MPI), which saves two changes of thread.
   virtual void AllReduceNow(std::string_view name, void* data, std::int64_t count, DType type,
                             CallSite site = CallSite::current());
-  // out = concatenation of every rank's in, rank r giving counts[r] elements (zero allowed).
+  // out = concatenation of every rank's in, rank r giving counts[r] elements (zero allowed). `in`
+  // may be this rank's part of `out`.
   virtual Ticket AllGather(std::string_view name, const void* in, void* out,
                            std::span<const std::int64_t> counts, DType type,
                            CallSite site = CallSite::current()) = 0;
-  // in = sum(counts) elements; rank r receives the sum over ranks of its counts[r] slice.
+  // in = sum(counts) elements; rank r receives the sum over ranks of its counts[r] slice. `out` may
+  // be that slice of `in`.
   virtual Ticket ReduceScatter(std::string_view name, const void* in, void* out,
                                std::span<const std::int64_t> counts, DType type,
                                CallSite site = CallSite::current()) = 0;
