@@ -14,10 +14,6 @@ const std::string& Pick(const std::vector<std::string>& choices, Random* random)
   return choices[random == nullptr ? 0 : random->Below(choices.size())];
 }
 
-std::string Fill(const std::string& form, const std::string& finding, int region) {
-  return Replace(Replace(form, "{f}", finding), "{r}", kRegionNames[region]);
-}
-
 const std::vector<std::string>& Forms(const Vocabulary& vocabulary, int polarity) {
   return polarity == 1 ? vocabulary.positive_forms : vocabulary.negative_forms;
 }
@@ -75,15 +71,19 @@ std::optional<RegionText> ChooseRegionText(const Record& record, int region,
   return RegionText{sentence.text, sentence.finding, sentence.polarity, true};
 }
 
+std::string FillForm(const std::string& form, const std::string& finding, int region) {
+  return Replace(Replace(form, "{f}", finding), "{r}", kRegionNames[region]);
+}
+
 std::string FindingSentence(const Vocabulary& vocabulary, int region, int finding, int polarity,
                             Random* random) {
   const std::string& form = Pick(Forms(vocabulary, polarity), random);
   const Finding& what = vocabulary.findings.at(static_cast<std::size_t>(finding));
-  return Fill(form, what.synonyms.empty() ? what.name : Pick(what.synonyms, random), region);
+  return FillForm(form, what.synonyms.empty() ? what.name : Pick(what.synonyms, random), region);
 }
 
 std::string NormalSentence(const Vocabulary& vocabulary, int region, Random* random) {
-  return Fill(Pick(vocabulary.normal_forms, random), "", region);
+  return FillForm(Pick(vocabulary.normal_forms, random), "", region);
 }
 
 }  // namespace vesalius::data

@@ -25,6 +25,9 @@ std::optional<RegionText> ChooseRegionText(const Record& record, int region,
                                            const Vocabulary& vocabulary, double perturb,
                                            Random& random);
 
+// A sentence form with {f} and {r} filled in.
+std::string FillForm(const std::string& form, const std::string& finding, int region);
+
 // "<finding> in the <region>." by a positive (polarity 1) or negative (0) form; the first form and
 // wording when `random` is null (prompts), else drawn.
 std::string FindingSentence(const Vocabulary& vocabulary, int region, int finding, int polarity,

@@ -15,9 +15,10 @@ at::Tensor Scalar(double value) { return at::scalar_tensor(value, at::kFloat); }
 BatchTensors BatchTensors::Slice(std::int64_t i0, std::int64_t i1, std::int64_t t0,
                                  std::int64_t t1) const {
   BatchTensors slice = *this;
-  for (at::Tensor* of_image : {&slice.image, &slice.boxes, &slice.box_valid, &slice.region_labels,
-                               &slice.region_abnormal, &slice.image_labels, &slice.region_text,
-                               &slice.region_truth, &slice.reports, &slice.report_hash})
+  for (at::Tensor* of_image :
+       {&slice.image, &slice.boxes, &slice.box_valid, &slice.region_labels, &slice.region_abnormal,
+        &slice.image_labels, &slice.region_text, &slice.region_truth, &slice.reports,
+        &slice.report_hash, &slice.concepts})
     if (of_image->defined()) *of_image = of_image->slice(0, i0, i1);
   for (at::Tensor* of_text : {&slice.texts, &slice.signatures})
     if (of_text->defined()) *of_text = of_text->slice(0, t0, t1);
@@ -39,6 +40,9 @@ AnatomyVlm::AnatomyVlm(const ModelConfig& config, std::uint64_t seed, at::Tensor
   global_ = register_module("global_head", std::make_shared<Linear>(init, width, d, false));
   text_ =
       register_module("text", std::make_shared<TextEncoder>(init, config.text, config.embed_dim));
+  if (config.knowledge.enabled)
+    knowledge_ = register_module(
+        "knowledge", std::make_shared<KnowledgeAttention>(init, width, config.knowledge));
   fine_scale_ = register_parameter("fine_scale", Scalar(-std::log(config.temperature)));
   pair_scale_ = register_parameter("pair_scale", Scalar(-std::log(config.temperature)));
   label_scale_ = register_parameter("label_scale", Scalar(std::log(config.label_scale)));
@@ -76,7 +80,7 @@ void AnatomyVlm::SetStage(int stage) {
           (labels || pair || fine) && (!config_.text.frozen || starts(name, "text.projection."));
     } else if (starts(name, "global_head.")) {
       trains = labels || pair;
-    } else if (starts(name, "enrich.") || name == "fine_scale") {
+    } else if (starts(name, "enrich.") || starts(name, "knowledge.") || name == "fine_scale") {
       trains = fine;
     } else if (name == "pair_scale") {
       trains = pair;
@@ -92,9 +96,55 @@ at::Tensor AnatomyVlm::Boxes(const at::Tensor& regions) const {
   return box3_->Forward(hidden).sigmoid();
 }
 
-at::Tensor AnatomyVlm::RegionEmbedding(const VisionTransformer::Output& out) const {
+at::Tensor AnatomyVlm::RegionEmbedding(const VisionTransformer::Output& out, const at::Tensor& rows,
+                                       const at::Tensor& valid) const {
+  const at::Tensor regions =
+      rows.defined() ? knowledge_->Forward(out.regions, rows, valid) : out.regions;
   const at::Tensor context = out.patches.mean(1, /*keepdim=*/true).expand_as(out.regions);
-  return L2Normalise(enrich_->Forward(at::cat({out.regions, context}, -1)));
+  return L2Normalise(enrich_->Forward(at::cat({regions, context}, -1)));
+}
+
+at::Tensor AnatomyVlm::RegionEmbedding(const VisionTransformer::Output& out,
+                                       const BatchTensors& slice) {
+  if (!knowledge_table_) return RegionEmbedding(out, {}, {});
+  const at::Tensor rows = knowledge_table_->Lookup(slice.concepts.clamp_min(0).flatten());
+  std::vector<std::int64_t> shape = slice.concepts.sizes().vec();
+  shape.push_back(config_.knowledge.width);
+  return RegionEmbedding(out, rows.view(shape), slice.concepts.ge(0));
+}
+
+at::Tensor AnatomyVlm::Texts(const at::Tensor& keys, const at::Tensor& ids) {
+  return sentences_ ? text_->Project(sentences_->Pooled(keys, ids, *text_)) : text_->Forward(ids);
+}
+
+void AnatomyVlm::UseSentences(std::shared_ptr<SentenceTable> sentences) {
+  const at::NoGradGuard no_grad;
+  sentences_ = std::move(sentences);
+  prompt_pooled_ = text_->Pooled(label_prompts_);
+}
+
+void AnatomyVlm::UseKnowledge(std::shared_ptr<dist::ShardedTable> table,
+                              const at::Tensor& of_region) {
+  knowledge_table_ = std::move(table);
+  knowledge_ids_ = of_region;
+  knowledge_valid_ = of_region.ge(0).unsqueeze(0).to(fine_scale_.device());
+}
+
+void AnatomyVlm::RefreshKnowledge() {
+  if (!knowledge_table_) return;
+  const at::NoGradGuard no_grad;
+  knowledge_rows_ = knowledge_table_->Lookup(knowledge_ids_.clamp_min(0).flatten())
+                        .view({1, knowledge_ids_.size(0), knowledge_ids_.size(1), -1})
+                        .to(fine_scale_.device());
+}
+
+void AnatomyVlm::SetKnowledgeRows(const at::Tensor& rows, const at::Tensor& of_region) {
+  UseKnowledge(nullptr, of_region);
+  knowledge_rows_ = rows.unsqueeze(0).to(fine_scale_.device());
+}
+
+void AnatomyVlm::StepTables(double lr) {
+  if (knowledge_table_) knowledge_table_->Step(lr);
 }
 
 Features AnatomyVlm::Encode(const BatchTensors& slice) {
@@ -103,10 +153,12 @@ Features AnatomyVlm::Encode(const BatchTensors& slice) {
   features["box"] = Boxes(out.regions);
   features["presence"] = presence_->Forward(out.regions).squeeze(-1);
   if (stage_ >= 2) features["global"] = L2Normalise(global_->Forward(out.cls));
-  if (stage_ >= 2 && NeedsReports()) features["report"] = text_->Forward(slice.reports);
+  if (stage_ >= 2 && NeedsReports())
+    features["report"] =
+        Texts(sentences_ ? ReportKeys(slice.report_hash) : slice.report_hash, slice.reports);
   if (NeedsRegionTexts(stage_)) {
-    features["region"] = RegionEmbedding(out);
-    features["text"] = text_->Forward(slice.texts);
+    features["region"] = RegionEmbedding(out, slice);
+    features["text"] = Texts(slice.signatures.select(1, 0), slice.texts);
   }
   return features;
 }
@@ -131,7 +183,8 @@ std::vector<NamedLoss> AnatomyVlm::Loss(const Features& features, const BatchTen
   losses.push_back({"presence", weight.presence,
                     PresenceLoss(features.at("presence"), batch.box_valid, counts.all_images())});
   if (stage_ >= 2 && weight.global > 0 && label_prompts_.size(0) > 0) {
-    const at::Tensor bank = text_->Forward(label_prompts_);
+    const at::Tensor bank =
+        sentences_ ? text_->Project(prompt_pooled_) : text_->Forward(label_prompts_);
     const at::Tensor logits =
         label_scale_.exp() * at::matmul(features.at("global"), bank.t()) + label_bias_;
     losses.push_back(
@@ -169,7 +222,8 @@ void AnatomyVlm::AfterStep() {
 
 AnatomyVlm::ImageOutput AnatomyVlm::EncodeImages(const at::Tensor& image) const {
   const VisionTransformer::Output out = vision_->Forward(image);
-  return {L2Normalise(global_->Forward(out.cls)), RegionEmbedding(out), Boxes(out.regions),
+  return {L2Normalise(global_->Forward(out.cls)),
+          RegionEmbedding(out, knowledge_rows_, knowledge_valid_), Boxes(out.regions),
           presence_->Forward(out.regions).squeeze(-1)};
 }
 

@@ -5,8 +5,10 @@
 #pragma once
 
 #include "model/config.h"
+#include "model/knowledge.h"
 #include "model/losses.h"
 #include "model/recipe.h"
+#include "model/sentence_table.h"
 #include "model/text.h"
 #include "model/vision.h"
 
@@ -27,6 +29,21 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   std::vector<NamedLoss> Loss(const Features& features, const BatchTensors& batch,
                               dist::Communicator& comm) override;
   void AfterStep() override;
+  void StepTables(double lr) override;
+
+  // Texts are looked up from now on. The encoder must be frozen and have its final weights.
+  void UseSentences(std::shared_ptr<SentenceTable> sentences);
+  // Knowledge rows come from `table` in training. `of_region` [29, R] int64: what inference shows
+  // every image, -1 = none. Without a call the module is left out.
+  void UseKnowledge(std::shared_ptr<dist::ShardedTable> table, const at::Tensor& of_region);
+  // Collective: takes the rows of `of_region` from the table as they are now, for EncodeImages.
+  void RefreshKnowledge();
+  // The same without a table: rows [29, R, d_k].
+  void SetKnowledgeRows(const at::Tensor& rows, const at::Tensor& of_region);
+  const at::Tensor& knowledge_rows() const { return knowledge_rows_; }  // undefined without
+
+  const SentenceTable* sentences() const { return sentences_.get(); }
+  const dist::ShardedTable* knowledge_table() const { return knowledge_table_.get(); }
 
   // For evaluation and embedding, all heads whatever the stage.
   struct ImageOutput {
@@ -38,11 +55,17 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   ImageOutput EncodeImages(const at::Tensor& image) const;
   at::Tensor EncodeTexts(const at::Tensor& ids) const { return text_->Forward(ids); }
 
+  const TextEncoder& text() const { return *text_; }
   const ModelConfig& config() const { return config_; }
 
  private:
   at::Tensor Boxes(const at::Tensor& regions) const;
-  at::Tensor RegionEmbedding(const VisionTransformer::Output& out) const;
+  // rows [n or 1, 29, R, d_k], valid [n or 1, 29, R]; undefined: no knowledge.
+  at::Tensor RegionEmbedding(const VisionTransformer::Output& out, const at::Tensor& rows,
+                             const at::Tensor& valid) const;
+  at::Tensor RegionEmbedding(const VisionTransformer::Output& out, const BatchTensors& slice);
+  // Unit vectors of texts, encoded or looked up.
+  at::Tensor Texts(const at::Tensor& keys, const at::Tensor& ids);
 
   ModelConfig config_;
   int stage_ = 3;
@@ -50,6 +73,11 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   std::shared_ptr<VisionTransformer> vision_;
   std::shared_ptr<TextEncoder> text_;
   std::shared_ptr<Linear> box1_, box2_, box3_, presence_, enrich_, global_;
+  std::shared_ptr<KnowledgeAttention> knowledge_;        // none when it is off
+  std::shared_ptr<SentenceTable> sentences_;             // none: texts are encoded
+  std::shared_ptr<dist::ShardedTable> knowledge_table_;  // none outside training
+  at::Tensor prompt_pooled_;                             // of label_prompts_, with sentences_
+  at::Tensor knowledge_ids_, knowledge_valid_, knowledge_rows_;    // [29, R], [29, R, d_k]
   at::Tensor fine_scale_, pair_scale_, label_scale_, label_bias_;  // scales as logarithms
 };
 

@@ -28,6 +28,16 @@ struct TextConfig {
   int positions = 0;    // longest text, tokens
   std::string pooling;  // "cls" or "mean" over the tokens that are not padding
   bool frozen = false;  // train only the projection
+  bool table = false;   // look frozen texts up instead of encoding them each time
+};
+
+// Knowledge rows for regions (model/knowledge.h).
+struct KnowledgeConfig {
+  bool enabled = false;
+  int width = 0;          // d_k, of a concept's row
+  int heads = 0;          // of the attention; divides the vision width
+  int rows = 0;           // R, concepts of a region at most
+  std::string optimiser;  // of the rows: "adam" (lazy) or "adagrad" (row-wise)
 };
 
 struct LossConfig {
@@ -38,6 +48,7 @@ struct LossConfig {
 struct ModelConfig {
   VisionConfig vision;
   TextConfig text;
+  KnowledgeConfig knowledge;
   int embed_dim = 0;       // d, the space shared by images, regions and texts
   double temperature = 0;  // start of both contrastive temperatures
   double label_scale = 0;  // start of the image-label logit scale

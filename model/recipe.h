@@ -32,6 +32,7 @@ struct BatchTensors {
   at::Tensor signatures;       // [u, 4] int64: hash, region, finding, polarity
   at::Tensor reports;          // [n, Lr] int64; [0, 0] where no loss reads them
   at::Tensor report_hash;      // [n] int64
+  at::Tensor concepts;         // [n, 29, R] int64, -1 = none; undefined without knowledge rows
 
   // Images [i0, i1) and texts [t0, t1) of the batch, for Encode.
   BatchTensors Slice(std::int64_t i0, std::int64_t i1, std::int64_t t0, std::int64_t t1) const;
@@ -67,6 +68,8 @@ class Recipe {
                                       dist::Communicator& comm) = 0;
   // After the optimiser: clamps of temperatures.
   virtual void AfterStep() = 0;
+  // Collective: the sparse optimisers of the tables that the model looks rows up in.
+  virtual void StepTables(double /*lr*/) {}
 };
 
 }  // namespace vesalius::model

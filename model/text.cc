@@ -61,15 +61,15 @@ at::Tensor TextEncoder::Hidden(const at::Tensor& ids) const {
   return x;
 }
 
-at::Tensor TextEncoder::Pooled(const at::Tensor& ids) const {
+at::Tensor TextEncoder::PooledTogether(const at::Tensor& ids) const {
   const at::Tensor hidden = Hidden(ids);
   if (config_.pooling == "cls") return hidden.select(1, 0);
   const at::Tensor keep = ids.ne(0).to(hidden.scalar_type()).unsqueeze(-1);
   return (hidden * keep).sum(1) / keep.sum(1).clamp_min(1);
 }
 
-at::Tensor TextEncoder::Forward(const at::Tensor& ids) const {
-  if (ids.size(0) == 0) return L2Normalise(projection_->Forward(words_.slice(0, 0, 0)));
+at::Tensor TextEncoder::Pooled(const at::Tensor& ids) const {
+  if (ids.size(0) == 0) return words_.slice(0, 0, 0);
   const auto [lengths, order] = ids.ne(0).sum(1).sort(/*stable=*/true, 0, /*descending=*/true);
   const at::Tensor sorted = ids.index_select(0, order), host = lengths.cpu();
   const std::vector<std::int64_t> list(host.const_data_ptr<std::int64_t>(),
@@ -78,10 +78,14 @@ at::Tensor TextEncoder::Forward(const at::Tensor& ids) const {
   std::int64_t begin = 0;
   for (const std::int64_t end : GroupEnds(list)) {
     const std::int64_t length = std::max<std::int64_t>(list[begin], 1);
-    groups.push_back(Pooled(sorted.slice(0, begin, end).slice(1, 0, length)));
+    groups.push_back(PooledTogether(sorted.slice(0, begin, end).slice(1, 0, length)));
     begin = end;
   }
-  return L2Normalise(projection_->Forward(at::cat(groups).index_select(0, order.argsort())));
+  return at::cat(groups).index_select(0, order.argsort());
+}
+
+at::Tensor TextEncoder::Project(const at::Tensor& pooled) const {
+  return L2Normalise(projection_->Forward(pooled));
 }
 
 }  // namespace vesalius::model

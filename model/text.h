@@ -15,11 +15,16 @@ class TextEncoder : public torch::nn::Module {
   // ids [n, t] int64, 0 = padding -> last hidden states [n, t, H].
   at::Tensor Hidden(const at::Tensor& ids) const;
   // ids [n, t] -> unit vectors [n, d]; no rows give an empty [0, d] that still takes part in
-  // autograd. Texts of similar length are encoded together, so that little is computed on padding.
-  at::Tensor Forward(const at::Tensor& ids) const;
+  // autograd.
+  at::Tensor Forward(const at::Tensor& ids) const { return Project(Pooled(ids)); }
+  // Its two halves: [n, t] -> [n, H] -> [n, d]. Texts of similar length are encoded together, so
+  // that little is computed on padding.
+  at::Tensor Pooled(const at::Tensor& ids) const;
+  at::Tensor Project(const at::Tensor& pooled) const;
+  std::int64_t width() const { return config_.width; }  // H
 
  private:
-  at::Tensor Pooled(const at::Tensor& ids) const;  // [n, t] -> [n, H]
+  at::Tensor PooledTogether(const at::Tensor& ids) const;
   TextConfig config_;
   at::Tensor words_, positions_, token_type_;
   std::shared_ptr<LayerNorm> norm_;

@@ -22,7 +22,8 @@ using google::protobuf::TextFormat;
 // Keys that may change when a run goes on; the manual lists them too.
 const std::set<std::string> kMayChange = {
     "trainer.steps",      "trainer.threads", "trainer.checkpoint_every", "trainer.keep",
-    "trainer.eval_every", "data.workers",    "dist.bucket_bytes",        "dist.deadline"};
+    "trainer.eval_every", "data.workers",    "dist.bucket_bytes",        "dist.deadline",
+    "dist.table",         "dist.table_mb"};
 
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
@@ -234,6 +235,15 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
   check.Range("model.text.mlp", text.mlp(), 1, 1 << 20);
   check.Range("model.text.positions", text.positions(), 2, 65536);
   check.OneOf("model.text.pooling", text.pooling(), {"cls", "mean"});
+  Require(!text.table() || text.frozen(), ExitCode::kConfig,
+          "model.text.table keeps the vectors of a frozen text encoder: set model.text.frozen too");
+  const KnowledgeProto& knowledge = in.knowledge();
+  check.Range("model.knowledge.width", knowledge.width(), 1, 65536);
+  check.Range("model.knowledge.heads", knowledge.heads(), 1, 1024);
+  if (knowledge.enabled())
+    check.Multiple("model.width", in.width(), "model.knowledge.heads", knowledge.heads());
+  check.Range("model.knowledge.rows", knowledge.rows(), 1, 1024);
+  check.OneOf("model.knowledge.optimiser", knowledge.optimiser(), {"adam", "adagrad"});
   for (const auto& [key, value] : {std::pair<const char*, double>{"loss.anatomy", loss.anatomy()},
                                    {"loss.presence", loss.presence()},
                                    {"loss.global", loss.global()},
@@ -246,8 +256,11 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
   model::ModelConfig out;
   out.vision = {in.image_size(), in.patch_size(), in.channels(),  in.width(),    in.depth(),
                 in.heads(),      in.mlp(),        in.positions(), in.token_std()};
-  out.text = {0,          text.width(),     text.depth(),   text.heads(),
-              text.mlp(), text.positions(), text.pooling(), text.frozen()};
+  out.text = {0,           text.width(),     text.depth(),   text.heads(),
+              text.mlp(),  text.positions(), text.pooling(), text.frozen(),
+              text.table()};
+  out.knowledge = {knowledge.enabled(), knowledge.width(), knowledge.heads(), knowledge.rows(),
+                   knowledge.optimiser()};
   out.embed_dim = in.embed_dim();
   out.temperature = in.temperature();
   out.label_scale = in.label_scale();
@@ -288,7 +301,10 @@ Config FromProto(ConfigProto proto) {
       ReadData(proto.data(), proto.model().text().positions(), proto.loss().pair(), check);
   check.Range<std::int64_t>("dist.bucket_bytes", proto.dist().bucket_bytes(), 64, 1ll << 32);
   check.Number("dist.deadline", proto.dist().deadline(), 0.1, 1e6);
-  config.dist = {proto.dist().bucket_bytes(), proto.dist().deadline()};
+  check.OneOf("dist.table", proto.dist().table(), {"plan", "replicated", "rows", "columns"});
+  check.Range<std::int64_t>("dist.table_mb", proto.dist().table_mb(), 0, std::int64_t{1} << 30);
+  config.dist = {proto.dist().bucket_bytes(), proto.dist().deadline(), proto.dist().table(),
+                 proto.dist().table_mb()};
   TextFormat::PrintToString(proto, &config.text);
   return config;
 }

@@ -35,6 +35,8 @@ struct DataConfig {
 struct DistConfig {
   std::int64_t bucket_bytes;
   double deadline;
+  std::string table;  // "plan" or a dist::TableStrategy's name
+  std::int64_t table_mb;
 };
 
 struct Config {

@@ -139,6 +139,8 @@ void Export(const std::string& checkpoint, const std::string& out) {
     const bool tower = name.rfind("vision.", 0) == 0 || name.rfind("text.", 0) == 0;
     if (!tower || name.rfind("text.projection.", 0) == 0) all.emplace_back(name, tensor);
   }
+  if (loaded.model->knowledge_rows().defined())
+    all.emplace_back("knowledge.region_rows", loaded.model->knowledge_rows());
   MakeDirs(out + "/text");
   WriteTensors(out + "/vision.safetensors", vision);
   WriteTensors(out + "/text/model.safetensors", text);

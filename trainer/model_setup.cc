@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "checkpoints/safetensors.h"
+#include "trainer/tables.h"
 
 namespace vesalius::trainer {
 namespace {
@@ -198,6 +199,8 @@ LoadedModel LoadModel(const std::string& checkpoint, at::Device device) {
                      folder};
   loaded.model = BuildModel(loaded.config, loaded.vocabulary, device);
   LoadState(reader, loaded.model->parameters(), nullptr);
+  if (loaded.config.model.knowledge.enabled)
+    LoadKnowledgeRows(reader, loaded.config, loaded.model.get());
   loaded.model->eval();
   return loaded;
 }

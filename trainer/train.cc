@@ -8,6 +8,7 @@
 #include "trainer/run_record.h"
 #include "trainer/schedule.h"
 #include "trainer/stop_signal.h"
+#include "trainer/tables.h"
 #include "trainer/train_step.h"
 
 namespace vesalius::trainer {
@@ -30,11 +31,14 @@ class Session {
   void Save(std::int64_t step);
   void EvaluateNow(std::int64_t step);
   std::int64_t Restore();
+  void SetUp();  // tables, from restored or fresh parameters
 
   const TrainContext& context_;
   const Config& config_;
   bool lead_;
   TrainStep train_step_;
+  Tables tables_;
+  TableMeter table_meter_;
   data::LoaderState loader_state_;
   std::unique_ptr<data::Pipeline> pipeline_;
   checkpoints::Writer writer_;
@@ -90,13 +94,27 @@ std::int64_t Session::Restore() {
   return reader.info().step;
 }
 
+void Session::SetUp() {
+  tables_ = SetUpTables(config_, *context_.train, context_.vocabulary.wordpieces, context_.comm,
+                        context_.device, &train_step_.model());
+  if (!context_.resume_from.empty()) LoadTables(checkpoints::Reader(context_.resume_from), tables_);
+}
+
 Outcome Session::Step(std::int64_t step) {
   PhaseClock clock;
   const data::Batch batch = pipeline_->Next();
-  const model::BatchTensors tensors =
+  model::BatchTensors tensors =
       ToTensors(batch, context_.train->vocabulary().findings.size(),
                 context_.train->vocabulary().image_labels.size(),
                 config_.trainer.float64 ? at::kDouble : at::kFloat, context_.device);
+  std::vector<std::int64_t> concepts;  // outlives its tensor
+  if (tables_.knowledge) {
+    concepts = data::ConceptsForTraining(batch, tables_.concepts, config_.seed);
+    tensors.concepts =
+        at::from_blob(concepts.data(), {batch.rows, data::kRegions, tables_.concepts.each},
+                      at::TensorOptions().dtype(at::kLong))
+            .to(context_.device);
+  }
   clock.Mark("data");
 
   const double flags[] = {StopRequested() ? 1.0 : 0.0, static_cast<double>(batch.unreadable)};
@@ -111,6 +129,7 @@ Outcome Session::Step(std::int64_t step) {
   record.losses = done.losses;
   record.grad_norm = done.grad_norm;
   record.counts = {{"stage", stage_}, {"unreadable", done.sums[1]}};
+  for (const auto& figure : table_meter_.Read(train_step_.model())) record.counts.push_back(figure);
   loader_state_ = batch.state;
 
   record.seconds = clock.seconds();
@@ -133,14 +152,19 @@ void Session::Save(std::int64_t step) {
   info.world = context_.comm.size();
   info.blobs = {{"loader", data::SerializeLoaderState(loader_state_)},
                 {"vocabulary", SerializeVocabulary(context_.vocabulary)}};
+  if (tables_.knowledge) info.blobs["concepts"] = data::SerializeConceptGraph(tables_.concepts);
   std::vector<at::Tensor> staging;
-  writer_.Save(info, StateViews(train_step_.parameters(), &train_step_.optimiser(), &staging));
+  std::vector<checkpoints::TensorView> views =
+      StateViews(train_step_.parameters(), &train_step_.optimiser(), &staging);
+  for (const checkpoints::TensorView& view : TableViews(tables_)) views.push_back(view);
+  writer_.Save(info, views);
   saved_step_ = step;
 }
 
 void Session::EvaluateNow(std::int64_t step) {
   if (!context_.valid || context_.valid->size() == 0) return;
   const data::Tokenizer tokenizer(context_.vocabulary.wordpieces);
+  train_step_.model().RefreshKnowledge();
   const Figures figures = EvaluateDataset(train_step_.model(), config_, tokenizer, *context_.valid,
                                           "all", context_.comm);
   if (record_) record_->Evaluation(step, Headline(figures));
@@ -149,6 +173,7 @@ void Session::EvaluateNow(std::int64_t step) {
 ExitCode Session::Run() {
   const TrainerConfig& plan = config_.trainer;
   std::int64_t step = Restore();
+  SetUp();
   stage_ = StageAt(plan, step);
   train_step_.model().SetStage(stage_);
   pipeline_ = std::make_unique<data::Pipeline>(

@@ -122,6 +122,7 @@ StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double 
 
   optimiser_.Step(exchange_.touched(), lr, ClipScale(outcome.grad_norm, config_.trainer.clip));
   model_->AfterStep();
+  model_->StepTables(lr);
   clock.Mark("optimiser");
   return outcome;
 }

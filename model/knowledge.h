@@ -1,0 +1,28 @@
+// Knowledge rows for regions (module 8 of docs/model.md): each region's token attends over rows of
+// a table of concepts (its own anatomy and the findings that the training split links to it) and
+// takes what it finds as a residual, weighed by tanh(gate). The gate starts at 0: the model then is
+// the one without knowledge.
+#pragma once
+
+#include "model/config.h"
+#include "model/layers.h"
+
+namespace vesalius::model {
+
+class KnowledgeAttention : public torch::nn::Module {
+ public:
+  KnowledgeAttention(Initialiser& init, std::int64_t width, const KnowledgeConfig& config);
+
+  // regions [n, M, D]; rows [n, M, R, d_k] (n may be 1 for all); valid [n, M, R] bool, at least one
+  // true of each R -> [n, M, D].
+  at::Tensor Forward(const at::Tensor& regions, const at::Tensor& rows,
+                     const at::Tensor& valid) const;
+
+ private:
+  std::shared_ptr<LayerNorm> norm_region_, norm_row_;
+  std::shared_ptr<Linear> query_, key_, value_, out_;
+  at::Tensor gate_;
+  std::int64_t heads_;
+};
+
+}  // namespace vesalius::model

@@ -1,0 +1,277 @@
+#include "trainer/tables.h"
+
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "data/region_text.h"
+#include "data/tokenizer.h"
+#include "dist/table/planner.h"
+
+namespace vesalius::trainer {
+namespace {
+
+using checkpoints::Role;
+using checkpoints::TensorView;
+
+constexpr char kKnowledge[] = "knowledge.table";
+constexpr double kRowStd = 0.1;  // of the start of a concept's row
+
+// What the ranks learn from reading the training split.
+class Survey {
+ public:
+  Survey(const Config& config, const data::Dataset& train, bool texts, bool reports,
+         const std::vector<std::string>& wordpieces)
+      : config_(config),
+        texts_(texts),
+        reports_(reports),
+        tokenizer_(wordpieces),
+        counts_(data::kRegions * train.vocabulary().findings.size(), 0) {}
+
+  // This rank's part of the records and of the sentences that the vocabulary can make.
+  void Read(const data::Dataset& train, const dist::Communicator& comm) {
+    const std::int64_t n = train.size(), ranks = comm.size(), rank = comm.rank();
+    for (std::int64_t i = n * rank / ranks; i < n * (rank + 1) / ranks; ++i) try {
+        Add(train.Get(i));
+      } catch (const Error& error) {
+        if (error.code() != ExitCode::kInvalidData) throw;  // the loader tells of damaged records
+      }
+    if (!texts_) return;
+    const std::vector<std::string> sentences = VocabularySentences(train.vocabulary());
+    for (std::size_t i = static_cast<std::size_t>(rank); i < sentences.size();
+         i += static_cast<std::size_t>(ranks))
+      AddSentence(sentences[i]);
+  }
+
+  const model::SentenceTable::Texts& texts() const { return keyed_; }
+  std::vector<std::int64_t>& counts() { return counts_; }
+
+ private:
+  void Add(const data::Record& record) {
+    if (record.region_labels.size() == counts_.size()) data::CountFindings(record, &counts_);
+    if (!texts_) return;
+    for (const auto& of_region : record.sentences)
+      for (const data::Sentence& sentence : of_region) AddSentence(sentence.text);
+    if (reports_)
+      keyed_.try_emplace(model::ReportKey(static_cast<std::int64_t>(record.report_hash)),
+                         tokenizer_.EncodeWithSpecials(record.report, config_.data.report_length));
+  }
+
+  void AddSentence(const std::string& sentence) {
+    const std::string text = data::NormalisedText(sentence);
+    const auto key = static_cast<std::int64_t>(Hash64(text));
+    if (!keyed_.contains(key))
+      keyed_.emplace(key, tokenizer_.EncodeWithSpecials(text, config_.data.text_length));
+  }
+
+  const Config& config_;
+  bool texts_, reports_;
+  data::Tokenizer tokenizer_;
+  model::SentenceTable::Texts keyed_;
+  std::vector<std::int64_t> counts_;  // [29, findings]
+};
+
+dist::TableOptions Options(const Config& config, const char* name) {
+  dist::TableOptions options;
+  options.name = name;
+  options.float64 = config.trainer.float64;
+  options.beta1 = config.trainer.beta1;
+  options.beta2 = config.trainer.beta2;
+  options.eps = config.trainer.eps;
+  if (config.dist.table_mb > 0)
+    options.fast_bytes = static_cast<std::size_t>(config.dist.table_mb) << 20;
+  return options;
+}
+
+// The configured strategy, or the planned one for look-ups of `ids` a step on this rank.
+dist::TableStrategy Strategy(const Config& config, dist::Communicator& comm,
+                             const dist::TableOptions& options, const at::Tensor& ids) {
+  for (const dist::TableStrategy strategy :
+       {dist::TableStrategy::kReplicated, dist::TableStrategy::kRows,
+        dist::TableStrategy::kColumns})
+    if (config.dist.table == Name(strategy)) return strategy;
+  const dist::TablePlan plan = dist::PlanTable(comm, options, ids);
+  if (comm.rank() == 0)
+    log::Info(options.name, ": ", options.rows, " rows of ", options.width, ", ",
+              Name(plan.strategy), " (expected milliseconds a step: replicated ",
+              1e3 * plan.seconds[0], ", rows ", 1e3 * plan.seconds[1], ", columns ",
+              1e3 * plan.seconds[2], ")");
+  return plan.strategy;
+}
+
+// Rows [begin, end) of the start, the same on any number of ranks; row 0 is nothing.
+at::Tensor StartRows(std::uint64_t seed, std::int64_t begin, std::int64_t end, std::int64_t width) {
+  at::Tensor rows = at::zeros({end - begin, width}, at::kFloat);
+  for (std::int64_t row = std::max<std::int64_t>(begin, 1); row < end; ++row) {
+    Random random(seed, Purpose::kConcepts, ~std::uint64_t{0}, static_cast<std::uint64_t>(row));
+    float* to = rows.mutable_data_ptr<float>() + (row - begin) * width;
+    for (std::int64_t i = 0; i < width; ++i) to[i] = static_cast<float>(kRowStd * random.Normal());
+  }
+  return rows;
+}
+
+at::Tensor OfRegion(const data::ConceptGraph& graph) {
+  return at::tensor(graph.of_region, at::kLong).view({data::kRegions, graph.each});
+}
+
+void SetUpSentences(const Config& config, const Survey& survey, dist::Communicator& comm,
+                    at::Device device, model::AnatomyVlm* model) {
+  dist::TableOptions options = Options(config, "sentence table");
+  std::int64_t known[] = {static_cast<std::int64_t>(survey.texts().size())};
+  dist::AllReduceNow(comm, "sentences known", known);
+  options.rows = std::max<std::int64_t>(known[0], 1);
+  options.width = config.model.text.width;
+  // A step's texts are distinct and anywhere in the table.
+  const std::int64_t ids = std::min<std::int64_t>(
+      options.rows, config.trainer.global_batch * config.data.rows / comm.size());
+  options.strategy =
+      Strategy(config, comm, options,
+               at::arange(ids, at::kLong) * (options.rows / std::max<std::int64_t>(ids, 1)));
+  auto sentences =
+      std::make_shared<model::SentenceTable>(comm, model->text(), survey.texts(), options, device);
+  if (comm.rank() == 0)
+    log::Info("sentence table: ", sentences->rows(), " texts, encoded once by ", comm.size(),
+              " rank(s), ", sentences->encoded_here(), " of them here");
+  model->UseSentences(std::move(sentences));
+}
+
+void SetUpKnowledge(const Config& config, Survey& survey, std::size_t findings,
+                    dist::Communicator& comm, Tables* tables, model::AnatomyVlm* model) {
+  const model::KnowledgeConfig& knowledge = config.model.knowledge;
+  dist::AllReduceNow(comm, "region findings", survey.counts());
+  tables->concepts = data::MakeConceptGraph(survey.counts(), findings, knowledge.rows);
+  dist::TableOptions options = Options(config, "knowledge table");
+  options.rows = tables->concepts.concepts;
+  options.width = knowledge.width;
+  options.optimiser = knowledge.optimiser == "adam" ? dist::SparseOptimiser::kLazyAdam
+                                                    : dist::SparseOptimiser::kRowwiseAdagrad;
+  const at::Tensor of_region = OfRegion(tables->concepts);
+  const std::int64_t images = std::max<std::int64_t>(1, config.trainer.global_batch / comm.size());
+  options.strategy =
+      Strategy(config, comm, options, of_region.clamp_min(0).flatten().repeat({images}));
+  tables->knowledge = std::make_shared<dist::ShardedTable>(comm, options);
+  const std::int64_t n = options.rows, ranks = comm.size(), rank = comm.rank();
+  tables->knowledge->Fill(
+      StartRows(config.seed, n * rank / ranks, n * (rank + 1) / ranks, options.width));
+  model->UseKnowledge(tables->knowledge, of_region);
+}
+
+// Name and role of a part of the table's state.
+std::pair<std::string, Role> PlaceOf(const std::string& what) {
+  if (what == "values") return {kKnowledge, Role::kParameter};
+  if (what == "moment1") return {kKnowledge, Role::kMoment1};
+  if (what == "moment2") return {kKnowledge, Role::kMoment2};
+  if (what == "steps") return {kKnowledge, Role::kScalar};
+  return {StrCat(kKnowledge, ".", what), Role::kBuffer};
+}
+
+TensorView ViewOf(const dist::TableState& state) {
+  static const std::map<at::ScalarType, const char*> kNames = {
+      {at::kFloat, "F32"}, {at::kDouble, "F64"}, {at::kInt, "I32"}, {at::kLong, "I64"}};
+  const auto [name, role] = PlaceOf(state.what);
+  TensorView view;
+  view.meta = {name, kNames.at(state.part.scalar_type()), state.shape, role};
+  view.offset = state.offset;
+  view.extent = state.part.sizes().vec();
+  view.data = state.part.data_ptr();
+  view.bytes = state.part.nbytes();
+  return view;
+}
+
+}  // namespace
+
+std::vector<std::string> VocabularySentences(const data::Vocabulary& vocabulary) {
+  std::vector<std::string> out;
+  const std::size_t findings = vocabulary.findings.size();
+  for (int region = 0; region < data::kRegions; ++region) {
+    for (const std::string& form : vocabulary.normal_forms)
+      out.push_back(data::FillForm(form, "", region));
+    for (std::size_t f = 0; f < findings; ++f) {
+      if (vocabulary.can[static_cast<std::size_t>(region) * findings + f] == 0) continue;
+      const data::Finding& finding = vocabulary.findings[f];
+      for (const auto* forms : {&vocabulary.positive_forms, &vocabulary.negative_forms})
+        for (const std::string& form : *forms) {
+          if (finding.synonyms.empty()) out.push_back(data::FillForm(form, finding.name, region));
+          for (const std::string& wording : finding.synonyms)
+            out.push_back(data::FillForm(form, wording, region));
+        }
+    }
+  }
+  return out;
+}
+
+Tables SetUpTables(const Config& config, const data::Dataset& train,
+                   const std::vector<std::string>& wordpieces, dist::Communicator& comm,
+                   at::Device device, model::AnatomyVlm* model) {
+  Tables tables;
+  const bool sentences = config.model.text.table, knowledge = config.model.knowledge.enabled;
+  if (!sentences && !knowledge) return tables;
+  Survey survey(config, train, sentences, model->NeedsReports(), wordpieces);
+  survey.Read(train, comm);
+  if (sentences) SetUpSentences(config, survey, comm, device, model);
+  if (knowledge)
+    SetUpKnowledge(config, survey, train.vocabulary().findings.size(), comm, &tables, model);
+  return tables;
+}
+
+std::vector<TensorView> TableViews(const Tables& tables) {
+  std::vector<TensorView> views;
+  if (tables.knowledge)
+    for (const dist::TableState& state : tables.knowledge->State()) views.push_back(ViewOf(state));
+  return views;
+}
+
+void LoadTables(const checkpoints::Reader& reader, const Tables& tables) {
+  for (const TensorView& view : TableViews(tables))
+    if (view.bytes > 0) reader.Read(view);
+}
+
+void LoadKnowledgeRows(const checkpoints::Reader& reader, const Config& config,
+                       model::AnatomyVlm* model) {
+  const auto found = reader.info().blobs.find("concepts");
+  Require(found != reader.info().blobs.end(), ExitCode::kInvalidData,
+          "the checkpoint holds no concepts for its knowledge rows");
+  const data::ConceptGraph graph = data::ParseConceptGraph(found->second);
+  const std::int64_t width = config.model.knowledge.width;
+  at::Tensor rows = at::zeros({data::kRegions * graph.each, width},
+                              config.trainer.float64 ? at::kDouble : at::kFloat);
+  for (std::size_t i = 0; i < graph.of_region.size(); ++i) {
+    if (graph.of_region[i] < 0) continue;
+    reader.Read(ViewOf({"values",
+                        rows.narrow(0, static_cast<std::int64_t>(i), 1),
+                        {graph.concepts, width},
+                        {graph.of_region[i], 0}}));
+  }
+  model->SetKnowledgeRows(rows.view({data::kRegions, graph.each, width}), OfRegion(graph));
+}
+
+std::vector<std::pair<std::string, double>> TableMeter::Read(const model::AnatomyVlm& model) {
+  dist::TableStats now;
+  std::int64_t missed = 0;
+  const model::SentenceTable* sentences = model.sentences();
+  for (const dist::ShardedTable* table :
+       {sentences == nullptr ? nullptr : sentences->table(), model.knowledge_table()}) {
+    if (table == nullptr) continue;
+    const dist::TableStats stats = table->stats();
+    now.ids += stats.ids;
+    now.unique += stats.unique;
+    now.bytes_sent += stats.bytes_sent;
+  }
+  std::vector<std::pair<std::string, double>> figures;
+  const auto ids = static_cast<double>(now.ids - last_.ids);
+  if (sentences != nullptr || model.knowledge_table() != nullptr)
+    figures = {
+        {"table.bytes_sent", static_cast<double>(now.bytes_sent - last_.bytes_sent)},
+        {"table.unique_share", ids > 0 ? static_cast<double>(now.unique - last_.unique) / ids : 1}};
+  if (sentences != nullptr) {
+    missed = sentences->missed();
+    figures.emplace_back("table.missing", static_cast<double>(missed - missed_));
+  }
+  last_ = now;
+  missed_ = missed;
+  return figures;
+}
+
+}  // namespace vesalius::trainer
