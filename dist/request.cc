@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "dist/fault_hook.h"
 
 namespace vesalius::dist {
 namespace {
@@ -90,6 +91,7 @@ void RequestCommunicator::Enter(Request& request, std::int64_t bytes_sent) {
   request.sequence = next_++;
   request.header = HeaderOf(request);
   request.meter = meter_;
+  request.dies_inside = DiesInside(members_.names[members_.rank]);
   request.start = Clock::now();
   meter_->Add(request.kind, {.calls = 1, .bytes_sent = bytes_sent});
 }

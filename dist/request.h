@@ -32,6 +32,7 @@ struct Request {
   std::uint64_t sequence = 0;  // number of the call on its communicator
   CallSite site;
   Header header;                        // of the above
+  bool dies_inside = false;             // fault_hook.h
   bool patient = false;                 // the caller waits: worth polling longer before sleeping
   std::shared_ptr<TrafficMeter> meter;  // where what happens is counted
   Clock::time_point start;              // of the call
