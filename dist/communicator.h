@@ -127,6 +127,14 @@ class Communicator {
   virtual void ToHost(void* to, const void* from, std::size_t bytes);
 
   virtual Traffic traffic() const = 0;  // from any thread
+
+  // For backends where nothing can ride with the data (NCCL): a hash of all calls so far, which is
+  // the same on ranks that made the same calls. It rides in an exchange that happens anyway; where
+  // it turns out to differ, all ranks call CompareOrder, which compares the last calls of all ranks
+  // outside the device and throws Error(kBug) that names the first difference. By the thread that
+  // issues calls.
+  virtual std::uint64_t OrderHash() const { return 0; }
+  virtual void CompareOrder() {}
 };
 
 struct CommunicatorOptions {

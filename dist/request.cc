@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "dist/fault_hook.h"
 
 namespace vesalius::dist {
 namespace {
@@ -89,7 +90,9 @@ RequestCommunicator::RequestCommunicator(Members members, std::shared_ptr<Traffi
 void RequestCommunicator::Enter(Request& request, std::int64_t bytes_sent) {
   request.sequence = next_++;
   request.header = HeaderOf(request);
+  ring_.Add(request.header);
   request.meter = meter_;
+  request.dies_inside = DiesInside(members_.names[members_.rank]);
   request.start = Clock::now();
   meter_->Add(request.kind, {.calls = 1, .bytes_sent = bytes_sent});
 }
@@ -206,6 +209,14 @@ std::unique_ptr<Communicator> RequestCommunicator::Split(std::string_view name, 
     part.nodes.push_back(members_.nodes[r]);
   }
   return MakeSplit(std::string(name), color, std::move(part), site);
+}
+
+void RequestCommunicator::CompareOrder() {
+  RequireSameOrder(GatherAside(ring_.Encode()), members_.names);
+}
+
+std::vector<std::string> RequestCommunicator::GatherAside(const std::string& mine) {
+  return AllGatherBytes(*this, "last calls", mine);
 }
 
 std::vector<std::string> RequestCommunicator::GatherInPart(const std::string& name,

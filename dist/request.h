@@ -12,6 +12,7 @@
 
 #include "dist/communicator.h"
 #include "dist/fingerprint.h"
+#include "dist/order_ring.h"
 
 namespace vesalius::dist {
 
@@ -32,6 +33,7 @@ struct Request {
   std::uint64_t sequence = 0;  // number of the call on its communicator
   CallSite site;
   Header header;                        // of the above
+  bool dies_inside = false;             // fault_hook.h
   bool patient = false;                 // the caller waits: worth polling longer before sleeping
   std::shared_ptr<TrafficMeter> meter;  // where what happens is counted
   Clock::time_point start;              // of the call
@@ -92,6 +94,8 @@ class RequestCommunicator : public Communicator {
   Ticket Barrier(std::string_view name, CallSite site) final;
   std::unique_ptr<Communicator> Split(std::string_view name, int color, CallSite site) final;
   Traffic traffic() const final { return meter_->Read(); }
+  std::uint64_t OrderHash() const final { return ring_.hash(); }
+  void CompareOrder() final;
 
  protected:
   virtual std::shared_ptr<Ticket::Work> Submit(Request request) = 0;
@@ -103,6 +107,8 @@ class RequestCommunicator : public Communicator {
   // Collective: the texts of the ranks in `part` of this communicator, in their order.
   std::vector<std::string> GatherInPart(const std::string& name, const std::string& mine,
                                         const Members& part, CallSite site);
+  // Every rank's text, by rank, by a way on which no collective of the device lies.
+  virtual std::vector<std::string> GatherAside(const std::string& mine);
   const Members& members() const { return members_; }
   const std::shared_ptr<TrafficMeter>& meter() const { return meter_; }
 
@@ -115,6 +121,7 @@ class RequestCommunicator : public Communicator {
   const Members members_;
   const Topology topology_;
   const std::shared_ptr<TrafficMeter> meter_;
+  OrderRing ring_;
   std::uint64_t next_ = 0;
 };
 

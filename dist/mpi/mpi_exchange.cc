@@ -5,6 +5,7 @@
 #include <functional>
 #include <numeric>
 
+#include "dist/fault_hook.h"
 #include "dist/memory.h"
 #include "dist/sum.h"
 
@@ -30,6 +31,7 @@ class Exchange {
     engine_.RequireAlive(request_);
     Greet();
     met_ = Clock::now();
+    if (request_.dies_inside) Die();
     switch (request_.kind) {
       case Kind::kAllReduce:
         return AllReduce();

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "dist/fault_hook.h"
 #include "dist/sum.h"
 
 namespace vesalius::dist {
@@ -50,6 +51,7 @@ class Exchange {
   void Step(const NodeGroup::Location& where) {
     group_.Step(request_, header_, where, limit_);
     if (header_.hash == request_.header.hash) met_ = Clock::now();
+    if (request_.dies_inside) Die();
     ++header_.hash;
   }
 
@@ -84,7 +86,11 @@ class Exchange {
     for (int r = 0; r < group_.size(); ++r) {
       if (group_.LocationOf(r).serial == 0) return false;
     }
-    for (int r = 0; r < group_.size(); ++r) inputs.push_back(Input(r));
+    try {
+      for (int r = 0; r < group_.size(); ++r) inputs.push_back(Input(r));
+    } catch (const Error& error) {
+      group_.FailOnLost(request_, error);
+    }
     inputs_ = std::move(inputs);
     return true;
   }

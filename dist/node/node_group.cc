@@ -8,11 +8,13 @@
 
 #include <climits>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 namespace vesalius::dist {
 namespace {
 
+constexpr auto kDyingLimit = std::chrono::seconds(1);       // from losing its memory to being dead
 constexpr auto kLookEvery = std::chrono::milliseconds(50);  // at failures, processes, the deadline
 // Polls before sleeping, for a peer that is just about to arrive; then, where the caller waits and
 // its core has nothing better to do, as many turns given to other threads.
@@ -177,6 +179,15 @@ std::string NodeGroup::DescribeAbsent(const Limit& limit) const {
   }
   if (absent.empty()) return "";
   return StrCat(RankList(absent), " did not arrive within ", limit.duration.count(), " ms", calls);
+}
+
+void NodeGroup::FailOnLost(const Request& request, const Error& error) {
+  std::optional<std::string> dead;
+  for (const auto end = Clock::now() + kDyingLimit; !dead && Clock::now() < end;) {
+    dead = watch_->FindDead();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  FailHere(error.code(), request, dead.value_or(error.what()));
 }
 
 void NodeGroup::FailHere(ExitCode code, const Request& request, const std::string& reason) {

@@ -38,6 +38,8 @@ SharedMemory SharedMemory::Open(const std::string& address) {
   SharedMemory memory;
   memory.fd_ = open(address.c_str(), O_RDWR | O_CLOEXEC);
   struct stat status {};
+  Require(memory.fd_ >= 0 || errno != ENOENT, ExitCode::kPeerLost, "the memory of another rank, ",
+          address, ", has gone with its process");
   Require(memory.fd_ >= 0 && fstat(memory.fd_, &status) == 0, ExitCode::kConfig,
           "cannot open the shared memory of another rank, ", address, ": ", std::strerror(errno),
           "; all ranks of a node must run as one user");
