@@ -10,7 +10,9 @@
 #include <torch/optim/adam.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <unordered_map>
@@ -20,6 +22,7 @@
 #include "bench/harness.h"
 #include "dist/bootstrap.h"
 #include "dist/table/dedupe.h"
+#include "dist/table/planner.h"
 #include "dist/table/sharded_table.h"
 
 namespace vesalius::bench {
@@ -260,6 +263,94 @@ void BenchBytes(const Zipf& zipf, Report& report) {
   report.Add("table.bytes", "share", share);
 }
 
+// ---- planner -----------------------------------------------------------------------------------
+
+struct Setting {
+  std::int64_t rows, width, ids;
+  SparseOptimiser optimiser;
+};
+
+// Small and large batches, tables and rows; frozen and trained.
+const Setting kSettings[] = {
+    {30522, 64, 512, SparseOptimiser::kFrozen},
+    {30522, 256, 16384, SparseOptimiser::kFrozen},
+    {1000000, 128, 16384, SparseOptimiser::kFrozen},
+    {1000, 64, 4096, SparseOptimiser::kLazyAdam},
+    {30522, 256, 512, SparseOptimiser::kLazyAdam},
+    {30522, 128, 65536, SparseOptimiser::kLazyAdam},
+    {30522, 512, 16384, SparseOptimiser::kRowwiseAdagrad},
+    {300000, 128, 16384, SparseOptimiser::kLazyAdam},
+    {300000, 256, 16384, SparseOptimiser::kRowwiseAdagrad},
+    {1000000, 128, 65536, SparseOptimiser::kLazyAdam},
+    {1000000, 64, 65536, SparseOptimiser::kRowwiseAdagrad},
+    {300000, 512, 8192, SparseOptimiser::kLazyAdam},
+};
+
+// Medians of 15 steps by strategy, rounds interleaved, the slower rank's.
+std::array<double, 3> MeasureStrategies(dist::Communicator& comm, dist::TableOptions options,
+                                        const at::Tensor& ids, const at::Tensor& gradient) {
+  constexpr int kSteps = 15, kWarmUp = 3;
+  std::vector<std::unique_ptr<dist::ShardedTable>> tables;
+  for (const TableStrategy strategy :
+       {TableStrategy::kReplicated, TableStrategy::kRows, TableStrategy::kColumns}) {
+    options.strategy = strategy;
+    tables.push_back(std::make_unique<dist::ShardedTable>(comm, options));
+  }
+  std::array<std::vector<double>, 3> ms;
+  for (int step = -kWarmUp; step < kSteps; ++step)
+    for (std::size_t i = 0; i < tables.size(); ++i) {
+      comm.Barrier("round").Wait();
+      const double taken = Milliseconds([&] {
+        const at::Tensor rows = tables[i]->Lookup(ids);
+        if (!rows.requires_grad()) return;
+        rows.backward(gradient);
+        tables[i]->Step(1e-3);
+      });
+      if (step >= 0) ms[i].push_back(taken);
+    }
+  std::vector<double> medians(6, 0.0);
+  for (std::size_t i = 0; i < 3; ++i)
+    medians[i * 2 + static_cast<std::size_t>(comm.rank())] = Median(ms[i]);
+  dist::AllReduceNow(comm, "medians", medians);
+  std::array<double, 3> out{};
+  for (std::size_t i = 0; i < 3; ++i) out[i] = std::max(medians[2 * i], medians[2 * i + 1]);
+  return out;
+}
+
+// In how many settings the planner's choice is within a tenth of the best.
+void BenchPlanner(Report& report) {
+  double hits = 0;
+  std::array<int, 3> won{};
+  dist::RunLocalRanks(2, [&](dist::Bootstrap& bootstrap) {
+    at::set_num_threads(1);
+    const auto comm = bootstrap.MakeCommunicator(dist::Device::kCpu, {});
+    for (const Setting& setting : kSettings) {
+      dist::TableOptions options;
+      options.name = "bench table";
+      options.rows = setting.rows;
+      options.width = setting.width;
+      options.optimiser = setting.optimiser;
+      const at::Tensor ids = ToTensor(
+          Zipf(setting.rows).Draw(setting.ids, 4000 + static_cast<std::uint64_t>(comm->rank())));
+      const at::Tensor gradient = at::full({setting.ids, setting.width}, 1e-3);
+      const dist::TablePlan plan = dist::PlanTable(*comm, options, ids);
+      const std::array<double, 3> ms = MeasureStrategies(*comm, options, ids, gradient);
+      if (comm->rank() != 0) continue;
+      const auto best = std::min_element(ms.begin(), ms.end()) - ms.begin();
+      const auto chosen = static_cast<std::size_t>(plan.strategy);
+      const bool hit = ms[chosen] <= 1.1 * ms[static_cast<std::size_t>(best)];
+      hits += hit ? 1 : 0;
+      ++won[static_cast<std::size_t>(best)];
+      std::printf("  %7lld x %3lld, %5lld ids: replicated %.2f, rows %.2f, columns %.2f ms; %s%s\n",
+                  static_cast<long long>(setting.rows), static_cast<long long>(setting.width),
+                  static_cast<long long>(setting.ids), ms[0], ms[1], ms[2], Name(plan.strategy),
+                  hit ? "" : " (missed)");
+    }
+  });
+  std::printf("  won by replicated %d, rows %d, columns %d\n", won[0], won[1], won[2]);
+  report.Add("table.planner_hits", "of 12", {hits});
+}
+
 void Run(Report& report) {
   const Zipf zipf(kRows);
   BenchDedupe(zipf, report);
@@ -269,6 +360,7 @@ void Run(Report& report) {
     BenchFbgemm(zipf, *comm, report);
   });
   BenchBytes(Zipf(30522), report);
+  BenchPlanner(report);
 }
 
 }  // namespace
