@@ -8,6 +8,18 @@ namespace {
 // Bounds of the contrastive logit scales (temperature in [0.01, 0.5]), applied after each step.
 const double kLogMinScale = std::log(2.0), kLogMaxScale = std::log(100.0);
 
+// Rows of a rank that the audit takes again in float64.
+constexpr std::int64_t kAuditRows = 8;
+
+// Start of SigLIP's bias: most pairs are negatives (Zhai et al., 2023).
+constexpr double kPairBias = -10;
+
+dist::Contrast ContrastOf(const ContrastConfig& config) {
+  return config.contrast == "gather" ? dist::Contrast::kGather
+         : config.contrast == "ring" ? dist::Contrast::kRing
+                                     : dist::Contrast::kHybrid;
+}
+
 at::Tensor Scalar(double value) { return at::scalar_tensor(value, at::kFloat); }
 
 }  // namespace
@@ -41,6 +53,8 @@ AnatomyVlm::AnatomyVlm(const ModelConfig& config, std::uint64_t seed, at::Tensor
       register_module("text", std::make_shared<TextEncoder>(init, config.text, config.embed_dim));
   fine_scale_ = register_parameter("fine_scale", Scalar(-std::log(config.temperature)));
   pair_scale_ = register_parameter("pair_scale", Scalar(-std::log(config.temperature)));
+  if (config.contrast.pair_form == "siglip")
+    pair_bias_ = register_parameter("pair_bias", Scalar(kPairBias));
   label_scale_ = register_parameter("label_scale", Scalar(std::log(config.label_scale)));
   label_bias_ = register_parameter("label_bias", Scalar(config.label_bias));
   SetStage(3);
@@ -78,7 +92,7 @@ void AnatomyVlm::SetStage(int stage) {
       trains = labels || pair;
     } else if (starts(name, "enrich.") || name == "fine_scale") {
       trains = fine;
-    } else if (name == "pair_scale") {
+    } else if (starts(name, "pair_")) {
       trains = pair;
     } else if (starts(name, "label_")) {
       trains = labels;
@@ -86,6 +100,8 @@ void AnatomyVlm::SetStage(int stage) {
     item.value().requires_grad_(trains);
   }
 }
+
+void AnatomyVlm::BeginStep(std::int64_t /*step*/, bool audit) { audit_ = audit; }
 
 at::Tensor AnatomyVlm::Boxes(const at::Tensor& regions) const {
   const at::Tensor hidden = at::relu(box2_->Forward(at::relu(box1_->Forward(regions))));
@@ -137,10 +153,22 @@ std::vector<NamedLoss> AnatomyVlm::Loss(const Features& features, const BatchTen
     losses.push_back(
         {"global", weight.global, ImageLabelLoss(logits, batch.image_labels, counts.labels)});
   }
-  if (stage_ >= 2 && weight.pair > 0)
-    losses.push_back({"pair", weight.pair,
-                      PairLoss(comm, features.at("global"), features.at("report"),
-                               batch.report_hash, pair_scale_.exp(), counts.images)});
+  if (stage_ >= 2 && weight.pair > 0) {
+    const ContrastConfig& how = config_.contrast;
+    dist::RingOptions options;
+    options.form = pair_bias_.defined() ? dist::LossForm::kSigLip : dist::LossForm::kInfoNce;
+    options.contrast = ContrastOf(how);
+    options.cache_bytes = how.logit_cache_bytes;
+    options.audit_rows = audit_ ? kAuditRows : 0;
+    const dist::RingResult pair =
+        PairLoss(comm, features.at("global"), features.at("report"), batch.report_hash,
+                 pair_scale_.exp(), pair_bias_, counts.images,
+                 how.positives == "drop" ? dist::KeyPositives::Extra::kDrop
+                                         : dist::KeyPositives::Extra::kShare,
+                 options);
+    losses.push_back({"pair", weight.pair, pair.loss});
+    if (audit_) losses.push_back({"audit.loss_error", 0, Scalar(pair.audit_error / comm.size())});
+  }
   if (fine) {
     const auto rows = [&chosen](const at::Tensor& x) {
       return x.flatten(0, 1).index_select(0, chosen);
@@ -156,7 +184,8 @@ std::vector<NamedLoss> AnatomyVlm::Loss(const Features& features, const BatchTen
     in.labels = rows(batch.region_labels);
     in.signatures = batch.signatures;
     in.family = family_;
-    losses.push_back({"fine", weight.fine, FineLoss(comm, in, counts)});
+    losses.push_back(
+        {"fine", weight.fine, FineLoss(comm, in, counts, ContrastOf(config_.contrast))});
   }
   return losses;
 }

@@ -23,6 +23,7 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   bool NeedsRegionTexts(int stage) const override;
   bool NeedsReports() const override { return config_.loss.pair > 0; }
   void SetStage(int stage) override;
+  void BeginStep(std::int64_t step, bool audit) override;
   Features Encode(const BatchTensors& slice) override;
   std::vector<NamedLoss> Loss(const Features& features, const BatchTensors& batch,
                               dist::Communicator& comm) override;
@@ -46,11 +47,13 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
 
   ModelConfig config_;
   int stage_ = 3;
+  bool audit_ = false;
   at::Tensor label_prompts_, family_;
   std::shared_ptr<VisionTransformer> vision_;
   std::shared_ptr<TextEncoder> text_;
   std::shared_ptr<Linear> box1_, box2_, box3_, presence_, enrich_, global_;
   at::Tensor fine_scale_, pair_scale_, label_scale_, label_bias_;  // scales as logarithms
+  at::Tensor pair_bias_;                                           // SigLIP only
 };
 
 }  // namespace vesalius::model

@@ -61,6 +61,9 @@ class Recipe {
   virtual bool NeedsReports() const = 0;
   // Lets gradients flow only into what the stage trains.
   virtual void SetStage(int stage) = 0;
+  // Before a step of training, steps counted from 0: its randomness follows from the number. With
+  // `audit` the losses report, as "audit.*", how far they are from float64.
+  virtual void BeginStep(std::int64_t step, bool audit) = 0;
   virtual Features Encode(const BatchTensors& slice) = 0;
   // Collective. `features` cover the whole local batch.
   virtual std::vector<NamedLoss> Loss(const Features& features, const BatchTensors& batch,

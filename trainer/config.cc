@@ -21,8 +21,9 @@ using google::protobuf::TextFormat;
 
 // Keys that may change when a run goes on; the manual lists them too.
 const std::set<std::string> kMayChange = {
-    "trainer.steps",      "trainer.threads", "trainer.checkpoint_every", "trainer.keep",
-    "trainer.eval_every", "data.workers",    "dist.bucket_bytes",        "dist.deadline"};
+    "trainer.steps",       "trainer.threads", "trainer.checkpoint_every", "trainer.keep",
+    "trainer.eval_every",  "data.workers",    "dist.bucket_bytes",        "dist.deadline",
+    "trainer.audit_every", "dist.contrast",   "dist.logit_cache_mb"};
 
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
@@ -175,6 +176,7 @@ TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
   check.Range<std::int64_t>("trainer.checkpoint_every", in.checkpoint_every(), 0, kMany);
   check.Range("trainer.keep", in.keep(), 2, 1 << 20);
   check.Range<std::int64_t>("trainer.eval_every", in.eval_every(), 0, kMany);
+  check.Range<std::int64_t>("trainer.audit_every", in.audit_every(), 0, kMany);
   check.Number("trainer.lr", in.lr(), 1e-12, 1e3);
   check.Number("trainer.weight_decay", in.weight_decay(), 0, 1e3);
   check.Number("trainer.warmup", in.warmup(), 0, 0.999);
@@ -205,10 +207,12 @@ TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
           in.eps(),
           in.stage1(),
           in.stage2(),
-          in.precision() == "float64"};
+          in.precision() == "float64",
+          in.audit_every()};
 }
 
-model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const Checker& check) {
+model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const DistProto& dist,
+                             const Checker& check) {
   check.Range("model.image_size", in.image_size(), 8, 4096);
   check.Range("model.patch_size", in.patch_size(), 1, 256);
   check.Multiple("model.image_size", in.image_size(), "model.patch_size", in.patch_size());
@@ -242,6 +246,10 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
                                    {"loss.l1", loss.l1()},
                                    {"loss.giou", loss.giou()}})
     check.Number(key, value, 0, 1e6);
+  check.OneOf("loss.pair_form", loss.pair_form(), {"infonce", "siglip"});
+  check.OneOf("loss.positives", loss.positives(), {"share", "drop"});
+  check.OneOf("dist.contrast", dist.contrast(), {"gather", "hybrid", "ring"});
+  check.Range<std::int64_t>("dist.logit_cache_mb", dist.logit_cache_mb(), 0, 1 << 20);
 
   model::ModelConfig out;
   out.vision = {in.image_size(), in.patch_size(), in.channels(),  in.width(),    in.depth(),
@@ -254,6 +262,7 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
   out.label_bias = in.label_bias();
   out.loss = {loss.anatomy(), loss.presence(), loss.global(), loss.fine(),
               loss.pair(),    loss.l1(),       loss.giou()};
+  out.contrast = {loss.pair_form(), loss.positives(), dist.contrast(), dist.logit_cache_mb() << 20};
   return out;
 }
 
@@ -283,7 +292,7 @@ Config FromProto(ConfigProto proto) {
   Config config;
   config.seed = proto.seed();
   config.trainer = ReadTrainer(proto.trainer(), check);
-  config.model = ReadModel(proto.model(), proto.loss(), check);
+  config.model = ReadModel(proto.model(), proto.loss(), proto.dist(), check);
   config.data =
       ReadData(proto.data(), proto.model().text().positions(), proto.loss().pair(), check);
   check.Range<std::int64_t>("dist.bucket_bytes", proto.dist().bucket_bytes(), 64, 1ll << 32);

@@ -19,6 +19,7 @@ struct TrainerConfig {
   bool deterministic;
   double lr, weight_decay, warmup, min_lr, clip, beta1, beta2, eps, stage1, stage2;
   bool float64;
+  std::int64_t audit_every;
 };
 
 struct DataConfig {

@@ -1,6 +1,7 @@
 #include "trainer/train_step.h"
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace vesalius::trainer {
 namespace {
@@ -88,6 +89,17 @@ void RequireFinite(const StepOutcome& outcome, std::int64_t step) {
        "again from there");
 }
 
+// Largest difference of a log-sum-exp from float64 that an audit lets pass: a few float32 steps of
+// the steepest logits there can be, 100.
+constexpr double kAuditLimit = 1e-4;
+
+void WarnOfAudit(const StepOutcome& outcome, std::int64_t step, int rank) {
+  for (const auto& [name, value] : outcome.losses)
+    if (rank == 0 && name == "audit.loss_error" && value > kAuditLimit)
+      log::Warning("step ", step + 1, ": the pair loss is ", value, " off from float64, more than ",
+                   kAuditLimit, "; compare a run with --set trainer.precision=float64");
+}
+
 }  // namespace
 
 TrainStep::TrainStep(const Config& config, const ModelVocabulary& vocabulary, at::Device device,
@@ -103,6 +115,8 @@ TrainStep::TrainStep(const Config& config, const ModelVocabulary& vocabulary, at
 
 StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double lr,
                            std::span<const double> flags, PhaseClock& clock) {
+  const std::int64_t every = config_.trainer.audit_every;
+  model_->BeginStep(step, every > 0 && step % every == 0);
   const std::vector<NamedLoss> losses =
       ForwardBackward(*model_, batch, config_.trainer.accumulate, comm_, exchange_, clock);
   std::vector<double> riders;  // shares of the losses, then the flags
@@ -119,6 +133,7 @@ StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double 
   }
   outcome.sums.assign(sums.begin() + static_cast<std::ptrdiff_t>(losses.size()), sums.end());
   RequireFinite(outcome, step);
+  WarnOfAudit(outcome, step, comm_.rank());
 
   optimiser_.Step(exchange_.touched(), lr, ClipScale(outcome.grad_norm, config_.trainer.clip));
   model_->AfterStep();
