@@ -362,7 +362,7 @@ void Session::FailWithFamilyLocked() {
 
 void Session::ThrowLocked(const std::string& what) const {
   const std::string reason = failure_->what();
-  if (reason.starts_with(what)) throw *failure_;
+  if (reason.starts_with(what)) Fail(failure_->code(), reason);
   Fail(failure_->code(), what, " was abandoned: ", reason);
 }
 

@@ -50,7 +50,6 @@ struct NodeGroup::Control {
   // After a change that sleepers wait for. Theirs is the other half: they count themselves, then
   // look once more, then sleep; so one of the two sees the other.
   void Wake() {
-    std::atomic_thread_fence(std::memory_order_seq_cst);
     if (sleepers.load() == 0) return;
     wake.fetch_add(1);
     syscall(SYS_futex, &wake, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
@@ -109,7 +108,7 @@ void NodeGroup::Step(const Request& request, const Header& header, const Locatio
   Slot& mine = SlotOf(rank_, step_);
   mine.header = header;
   mine.where = where;
-  control().counters()[rank_].steps.store(step_, std::memory_order_release);
+  control().counters()[rank_].steps.store(step_);
   control().Wake();
   WaitForAll(request, limit);
   for (int r = 0; r < size(); ++r) {
@@ -124,7 +123,7 @@ void NodeGroup::Step(const Request& request, const Header& header, const Locatio
 
 bool NodeGroup::AllArrived() const {
   for (int r = 0; r < size(); ++r) {
-    if (control().counters()[r].steps.load(std::memory_order_acquire) < step_) return false;
+    if (control().counters()[r].steps.load() < step_) return false;
   }
   return true;
 }
