@@ -56,7 +56,9 @@ class NcclInjected : public testing::Test {
   // The messages of the ranks that failed, after all ranks have ended; checks the time it took.
   std::vector<std::string> Run(const Injection& injection,
                                const std::function<void(Communicator&)>& body = UseEverything) {
-    Faults& faults = *faults_.emplace_back(std::make_unique<Faults>());
+    // Never freed: a call that hangs may come back after the test.
+    static auto& all = *new std::vector<std::unique_ptr<Faults>>;
+    Faults& faults = *all.emplace_back(std::make_unique<Faults>());
     faults.injection = injection;
     RegisterBackend(Device::kCuda, [api = MakeStandIn(faults)](Bootstrap& bootstrap,
                                                                const CommunicatorOptions& options) {
@@ -81,9 +83,6 @@ class NcclInjected : public testing::Test {
     RegisterBackend(Device::kCuda, nullptr);
     return messages;
   }
-
-  // Kept to the end: a call that hangs may come back late.
-  std::vector<std::unique_ptr<Faults>> faults_;
 };
 
 // The calls of a collective, with what the message must name.
