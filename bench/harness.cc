@@ -67,6 +67,17 @@ void Report::Add(const std::string& name, const std::string& unit,
   figures_.push_back({name, unit, "", rounds});
 }
 
+void Report::Compare(const std::string& name, const std::string& unit,
+                     const std::vector<double>& ours, const std::vector<double>& peer,
+                     Value value) {
+  const auto rounds = value == Value::kPeerByOurs ? Ratios(peer, ours) : Ratios(ours, peer);
+  std::printf("  ours %.4g %s, peer %.4g %s\n", Median(ours), unit.c_str(), Median(peer),
+              unit.c_str());
+  Add(name, unit, rounds);
+  figures_.back().ours = ours;
+  figures_.back().peer = peer;
+}
+
 void Report::LeaveOut(const std::string& name, const std::string& unit, const std::string& reason) {
   std::printf("%-40s left out: %s\n", name.c_str(), reason.c_str());
   std::fflush(stdout);
@@ -84,6 +95,8 @@ std::string Report::Json() const {
     } else {
       entry["value"] = Median(figure.rounds);
     }
+    if (!figure.ours.empty()) entry["ours"] = Median(figure.ours);
+    if (!figure.peer.empty()) entry["peer"] = Median(figure.peer);
     out.push_back(entry);
   }
   return out.dump(2) + "\n";

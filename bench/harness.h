@@ -33,19 +33,25 @@ double NumberFrom(const std::string& command);
 // The interpreter for peers in Python, with PyTorch: VESALIUS_PEER_PYTHON, or "" when it is unset.
 std::string PeerPython();
 
+// What a comparison's value is.
+enum class Value { kPeerByOurs, kOursByPeer };
+
 // Figures by name, printed as they come and written as a JSON array of
-// {"name", "value", "unit", "rounds"}, value = the median of the rounds; or value null and
-// "reason".
+// {"name", "value", "unit", "rounds"}, value = the median of the rounds; comparisons also have
+// "ours" and "peer", the medians in `unit`; what was left out has value null and "reason".
 class Report {
  public:
   void Add(const std::string& name, const std::string& unit, const std::vector<double>& rounds);
+  // `ours` and `peer` in `unit` by round; the value is the median over rounds of their ratio.
+  void Compare(const std::string& name, const std::string& unit, const std::vector<double>& ours,
+               const std::vector<double>& peer, Value value = Value::kPeerByOurs);
   void LeaveOut(const std::string& name, const std::string& unit, const std::string& reason);
   std::string Json() const;
 
  private:
   struct Figure {
     std::string name, unit, reason;
-    std::vector<double> rounds;
+    std::vector<double> rounds, ours = {}, peer = {};
   };
   std::vector<Figure> figures_;
 };

@@ -8,6 +8,7 @@
 #include "dist/mpi/engine.h"
 #include "dist/mpi/mpi_communicator.h"
 #include "dist/node/node_communicator.h"
+#include "dist/two_level/two_level_communicator.h"
 
 namespace vesalius::dist {
 namespace {
@@ -17,7 +18,7 @@ class MpiBootstrap : public Bootstrap {
   MpiBootstrap(int expected_size, bool share_memory)
       : engine_(MpiEngine::Start()),
         place_(PlaceOnNode(engine_->peers(), engine_->rank())),
-        share_memory_(share_memory && OnOneNode(engine_->peers())) {
+        share_memory_(share_memory) {
     Require(expected_size == 0 || expected_size == engine_->size(), ExitCode::kConfig,
             "the launcher started ", expected_size, " ranks but MPI sees ", engine_->size(),
             "; under Slurm start with srun --mpi=pmix");
@@ -43,10 +44,15 @@ class MpiBootstrap : public Bootstrap {
   std::unique_ptr<Communicator> MakeCommunicator(Device device,
                                                  const CommunicatorOptions& options) override {
     if (device == Device::kCuda) return MakeFromRegistry(device, *this, options);
-    if (!share_memory_) return MakeMpiCommunicator(engine_, options);
+    if (!share_memory_) return MakeFlat(options);
+    if (!OnOneNode(engine_->peers())) return MakeTwoLevelCommunicator(engine_, *this, options);
     return MakeNodeCommunicator(
         *this, engine_->peers(), "mpi", options,
         [engine = engine_](const std::string& reason) { engine->Abort(reason); });
+  }
+
+  std::unique_ptr<Communicator> MakeFlat(const CommunicatorOptions& options) {
+    return MakeMpiCommunicator(engine_, options);
   }
 
  private:
@@ -58,6 +64,11 @@ class MpiBootstrap : public Bootstrap {
 };
 
 }  // namespace
+
+std::unique_ptr<Communicator> MakeFlatCommunicator(Bootstrap& bootstrap,
+                                                   const CommunicatorOptions& options) {
+  return dynamic_cast<MpiBootstrap&>(bootstrap).MakeFlat(options);
+}
 
 std::unique_ptr<Bootstrap> MakeMpiBootstrap(int expected_size, bool share_memory) {
   return std::make_unique<MpiBootstrap>(expected_size, share_memory);

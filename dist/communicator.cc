@@ -14,7 +14,7 @@ void AllReduceHost(Communicator& comm, std::string_view name, void* values, std:
   const std::size_t bytes = count * SizeOf(type);
   const auto buffer = comm.Allocate(bytes);
   comm.FromHost(buffer.get(), values, bytes);
-  comm.AllReduce(name, buffer.get(), static_cast<std::int64_t>(count), type, site).Wait();
+  comm.AllReduceNow(name, buffer.get(), static_cast<std::int64_t>(count), type, site);
   comm.ToHost(values, buffer.get(), bytes);
 }
 
@@ -43,6 +43,11 @@ void Ticket::Wait() {
   const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;
   seconds_exposed_ += waited.count();
   if (meter_) meter_->Add(kind_, {.seconds_exposed = waited.count()});
+}
+
+void Communicator::AllReduceNow(std::string_view name, void* data, std::int64_t count, DType type,
+                                CallSite site) {
+  AllReduce(name, data, count, type, site).Wait();
 }
 
 void Communicator::FromHost(void* to, const void* from, std::size_t bytes) {

@@ -78,11 +78,17 @@ class Communicator {
   // In place: data[count] = sum over ranks.
   virtual Ticket AllReduce(std::string_view name, void* data, std::int64_t count, DType type,
                            CallSite site = CallSite::current()) = 0;
-  // out = concatenation of every rank's in, rank r giving counts[r] elements (zero allowed).
+  // The same, blocking: on the calling thread where nothing else is under way and the backend
+  // allows it (not MPI), which saves two changes of thread.
+  virtual void AllReduceNow(std::string_view name, void* data, std::int64_t count, DType type,
+                            CallSite site = CallSite::current());
+  // out = concatenation of every rank's in, rank r giving counts[r] elements (zero allowed). `in`
+  // may be this rank's part of `out`.
   virtual Ticket AllGather(std::string_view name, const void* in, void* out,
                            std::span<const std::int64_t> counts, DType type,
                            CallSite site = CallSite::current()) = 0;
-  // in = sum(counts) elements; rank r receives the sum over ranks of its counts[r] slice.
+  // in = sum(counts) elements; rank r receives the sum over ranks of its counts[r] slice. `out` may
+  // be that slice of `in`.
   virtual Ticket ReduceScatter(std::string_view name, const void* in, void* out,
                                std::span<const std::int64_t> counts, DType type,
                                CallSite site = CallSite::current()) = 0;
@@ -121,6 +127,14 @@ class Communicator {
   virtual void ToHost(void* to, const void* from, std::size_t bytes);
 
   virtual Traffic traffic() const = 0;  // from any thread
+
+  // For backends where nothing can ride with the data (NCCL): a hash of all calls so far, which is
+  // the same on ranks that made the same calls. It rides in an exchange that happens anyway; where
+  // it turns out to differ, all ranks call CompareOrder, which compares the last calls of all ranks
+  // outside the device and throws Error(kBug) that names the first difference. By the thread that
+  // issues calls.
+  virtual std::uint64_t OrderHash() const { return 0; }
+  virtual void CompareOrder() {}
 };
 
 struct CommunicatorOptions {

@@ -30,20 +30,26 @@ at::Tensor PackFlags(std::span<const double> flags, int rank, int ranks, at::Sca
   return slots.to(type);
 }
 
-std::vector<double> UnpackFlagSums(const at::Tensor& slots, std::int64_t flags, int ranks) {
+std::vector<double> UnpackFlags(const at::Tensor& slots, std::int64_t flags, int ranks) {
   const std::int64_t parts = Parts(slots.scalar_type());
   const at::Tensor wide = slots.to(at::kDouble).contiguous();
   const double* in = wide.const_data_ptr<double>();
-  std::vector<double> sums(static_cast<std::size_t>(flags), 0);
-  for (int rank = 0; rank < ranks; ++rank) {
-    for (std::int64_t i = 0; i < flags; ++i) {
-      double value = 0;
-      // Smallest first: the two sums are exact.
-      for (std::int64_t part = parts; part-- > 0;) value += in[(rank * flags + i) * parts + part];
-      sums[i] += value;
-    }
+  std::vector<double> values(static_cast<std::size_t>(flags * ranks), 0);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    // Smallest first: the two sums are exact.
+    for (std::int64_t part = parts; part-- > 0;) values[i] += in[i * parts + part];
   }
+  return values;
+}
+
+std::vector<double> FlagSums(std::span<const double> values, std::int64_t flags) {
+  std::vector<double> sums(static_cast<std::size_t>(flags), 0);
+  for (std::size_t i = 0; i < values.size(); ++i) sums[i % sums.size()] += values[i];
   return sums;
+}
+
+std::vector<double> UnpackFlagSums(const at::Tensor& slots, std::int64_t flags, int ranks) {
+  return FlagSums(UnpackFlags(slots, flags, ranks), flags);
 }
 
 }  // namespace vesalius::dist

@@ -16,7 +16,12 @@ std::int64_t FlagSlots(std::int64_t flags, int ranks, at::ScalarType type);
 // This rank's values in a CPU tensor [FlagSlots(...)], the others' slots zero.
 at::Tensor PackFlags(std::span<const double> flags, int rank, int ranks, at::ScalarType type);
 
-// From the sum over ranks of packed tensors (on the CPU): the sum of each flag.
+// From the sum over ranks of packed tensors (on the CPU): all values, flag i of rank r at
+// [r * flags + i].
+std::vector<double> UnpackFlags(const at::Tensor& slots, std::int64_t flags, int ranks);
+
+// From those: the sum of each flag, in rank order.
+std::vector<double> FlagSums(std::span<const double> values, std::int64_t flags);
 std::vector<double> UnpackFlagSums(const at::Tensor& slots, std::int64_t flags, int ranks);
 
 }  // namespace vesalius::dist

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "dist/flag_slots.h"
+#include "dist/order_rider.h"
 #include "dist/tensor.h"
 #include "ops/sum_squares.h"
 
@@ -140,7 +141,7 @@ void GradExchange::Impl::LayOut() {
   }
   tail = end;
   end += static_cast<std::int64_t>(parameters.size()) +
-         FlagSlots(options.max_flags, comm.size(), type);
+         FlagSlots(options.max_flags + kOrderFlags, comm.size(), type);
   arena = AllocateTensor(comm, {end}, type);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     Parameter& p = parameters[i];
@@ -186,7 +187,7 @@ void GradExchange::Impl::WriteTail(std::span<const double> flags) {
   float* bits = bitmap.mutable_data_ptr<float>();
   for (std::size_t i = 0; i < parameters.size(); ++i) bits[i] = parameters[i].took_part ? 1 : 0;
   const at::Tensor content =
-      at::cat({bitmap.to(type), PackFlags(flags, comm.rank(), comm.size(), type)});
+      at::cat({bitmap.to(type), PackFlags(WithOrder(flags, comm), comm.rank(), comm.size(), type)});
   riders = content.numel();
   arena.narrow(0, tail, riders).copy_(content);
 }
@@ -196,7 +197,7 @@ std::vector<double> GradExchange::Impl::ReadTail(std::int64_t flags) {
   const at::Tensor content = arena.narrow(0, tail, riders).cpu();
   const at::Tensor bitmap = content.narrow(0, 0, count).to(at::kDouble);
   for (std::int64_t i = 0; i < count; ++i) touched[i] = bitmap.const_data_ptr<double>()[i] > 0;
-  return UnpackFlagSums(content.narrow(0, count, riders - count), flags, comm.size());
+  return CheckOrder(comm, content.narrow(0, count, riders - count), flags);
 }
 
 GradExchange::GradExchange(Communicator& comm,
@@ -237,8 +238,10 @@ std::vector<double> GradExchange::Finalize(std::span<const double> flags) {
             " flags, but room for ", impl.options.max_flags);
   const at::NoGradGuard no_grad;
   std::unique_lock lock(impl.mutex);
-  impl.WriteTail(flags);
-  while (impl.next < static_cast<int>(impl.buckets.size())) impl.Launch(impl.next);
+  const int held = static_cast<int>(impl.buckets.size()) - 1;
+  while (impl.next < held) impl.Launch(impl.next);
+  impl.WriteTail(flags);  // now all ranks have made the same calls
+  impl.Launch(held);
   impl.armed = false;
   impl.clean = true;
   lock.unlock();

@@ -4,10 +4,12 @@
 
 #include <condition_variable>
 #include <deque>
-#include <exception>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
+
+#include "base/error.h"
 
 namespace vesalius::dist {
 namespace {
@@ -17,20 +19,27 @@ struct Job {
   std::mutex mutex;
   std::condition_variable changed;
   bool done = false;
-  std::exception_ptr error;
+  // What it threw, as values: whoever waits throws an exception that no other thread ever sees.
+  ExitCode code = ExitCode::kFinished;
+  std::string message;
 
   void Run() {
-    std::exception_ptr thrown;
     try {
       body();
-    } catch (...) {
-      thrown = std::current_exception();
+    } catch (const Error& error) {
+      Fail(error.code(), error.what());
+    } catch (const std::exception& error) {
+      Fail(ExitCode::kBug, StrCat("internal error: ", error.what()));
     }
     body = nullptr;  // releases what it holds before anybody is told
     std::lock_guard lock(mutex);
-    error = thrown;
     done = true;
     changed.notify_all();
+  }
+
+  void Fail(ExitCode with, std::string what) {
+    code = with;
+    message = std::move(what);
   }
 };
 
@@ -49,7 +58,7 @@ class JobWork : public Ticket::Work {
   void Wait() override {
     std::unique_lock lock(job_->mutex);
     job_->changed.wait(lock, [this] { return job_->done; });
-    if (job_->error) std::rethrow_exception(job_->error);
+    if (job_->code != ExitCode::kFinished) throw Error(job_->code, job_->message);
   }
 
  private:
@@ -63,21 +72,37 @@ struct LaunchQueue::State {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<std::shared_ptr<Job>> jobs;
+  bool busy = false;  // a job runs, here or on the thread of a caller
   bool stop = false;
   std::thread thread;
 
   void Loop() {
     // Short sleeps while waiting for a peer should be short (the default slack is 50 us).
     prctl(PR_SET_TIMERSLACK, 1000);
+    std::unique_lock lock(mutex);
     for (;;) {
-      std::unique_lock lock(mutex);
-      changed.wait(lock, [this] { return stop || !jobs.empty(); });
+      changed.wait(lock, [this] { return !busy && (stop || !jobs.empty()); });
       if (jobs.empty()) return;
       const std::shared_ptr<Job> job = std::move(jobs.front());
       jobs.pop_front();
+      busy = true;
       lock.unlock();
       job->Run();
+      lock.lock();
+      busy = false;
     }
+  }
+
+  bool TakeIdle() {
+    std::lock_guard lock(mutex);
+    if (busy || !jobs.empty()) return false;
+    return busy = true;
+  }
+
+  void GiveBack() {
+    std::lock_guard lock(mutex);
+    busy = false;
+    if (stop || !jobs.empty()) changed.notify_one();
   }
 
   void Push(std::shared_ptr<Job> job) {
@@ -106,6 +131,14 @@ std::shared_ptr<Ticket::Work> LaunchQueue::Submit(std::function<void()> job,
   entry->body = std::move(job);
   state_->Push(entry);
   return std::make_shared<JobWork>(std::move(entry), std::move(on_drop));
+}
+
+bool LaunchQueue::TryRun(const std::function<void()>& job) {
+  if (!state_->TakeIdle()) return false;
+  const std::unique_ptr<State, void (*)(State*)> taken(state_.get(),
+                                                       [](State* s) { s->GiveBack(); });
+  job();
+  return true;
 }
 
 void LaunchQueue::Call(std::function<void()> job) { Submit(std::move(job), nullptr)->Wait(); }

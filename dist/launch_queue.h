@@ -22,6 +22,10 @@ class LaunchQueue {
   // ended.
   std::shared_ptr<Ticket::Work> Submit(std::function<void()> job, std::function<void()> on_drop);
 
+  // Runs `job` on the calling thread when nothing is queued or running, as one of the queue's jobs;
+  // else does nothing and returns false. What `job` throws is thrown.
+  bool TryRun(const std::function<void()>& job);
+
   // Submit and wait.
   void Call(std::function<void()> job);
 

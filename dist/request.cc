@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "dist/fault_hook.h"
 
 namespace vesalius::dist {
 namespace {
@@ -40,7 +41,9 @@ std::int64_t Request::receive_offset(int r) const {
 void CountTime(const Request& request, Clock::time_point begin, Clock::time_point met,
                Clock::time_point end) {
   request.meter->Add(request.kind,
-                     {.seconds = Seconds(end - met), .seconds_waiting = Seconds(met - begin)});
+                     {.seconds = Seconds(end - met),
+                      .seconds_waiting = Seconds(met - begin),
+                      .seconds_exposed = request.patient ? Seconds(end - request.start) : 0});
 }
 
 std::vector<std::int64_t> EvenCounts(std::int64_t count, int size) {
@@ -84,12 +87,18 @@ RequestCommunicator::RequestCommunicator(Members members, std::shared_ptr<Traffi
       topology_(TopologyOf(members_)),
       meter_(std::make_shared<TrafficMeter>(std::move(whole))) {}
 
-Ticket RequestCommunicator::Start(Request request, std::int64_t bytes_sent) {
+void RequestCommunicator::Enter(Request& request, std::int64_t bytes_sent) {
   request.sequence = next_++;
   request.header = HeaderOf(request);
+  ring_.Add(request.header);
   request.meter = meter_;
+  request.dies_inside = DiesInside(members_.names[members_.rank]);
   request.start = Clock::now();
   meter_->Add(request.kind, {.calls = 1, .bytes_sent = bytes_sent});
+}
+
+Ticket RequestCommunicator::Start(Request request, std::int64_t bytes_sent) {
+  Enter(request, bytes_sent);
   const Kind kind = request.kind;
   return Ticket(Submit(std::move(request)), meter_, kind);
 }
@@ -104,8 +113,21 @@ Ticket RequestCommunicator::AllReduce(std::string_view name, void* data, std::in
                                       DType type, CallSite site) {
   Request request = MakeRequest(Kind::kAllReduce, name, data, data, type, site);
   request.count = count;
-  const std::int64_t bytes = request.bytes();
-  return Start(std::move(request), 2 * bytes * (size() - 1) / size());
+  const std::int64_t sent = AllReduceBytes(request);
+  return Start(std::move(request), sent);
+}
+
+void RequestCommunicator::AllReduceNow(std::string_view name, void* data, std::int64_t count,
+                                       DType type, CallSite site) {
+  Request request = MakeRequest(Kind::kAllReduce, name, data, data, type, site);
+  request.count = count;
+  request.patient = true;
+  Enter(request, AllReduceBytes(request));
+  Perform(std::move(request));
+}
+
+std::int64_t RequestCommunicator::AllReduceBytes(const Request& request) const {
+  return 2 * static_cast<std::int64_t>(request.bytes()) * (size() - 1) / size();
 }
 
 Ticket RequestCommunicator::AllGather(std::string_view name, const void* in, void* out,
@@ -178,7 +200,7 @@ std::unique_ptr<Communicator> RequestCommunicator::Split(std::string_view name, 
                                                          CallSite site) {
   std::vector<std::int64_t> colors(size(), 0);
   colors[rank()] = color;
-  AllReduceNow(*this, name, colors, site);
+  dist::AllReduceNow(*this, name, colors, site);
   Members part;
   for (int r = 0; r < size() && color >= 0; ++r) {
     if (colors[r] != color) continue;
@@ -187,6 +209,14 @@ std::unique_ptr<Communicator> RequestCommunicator::Split(std::string_view name, 
     part.nodes.push_back(members_.nodes[r]);
   }
   return MakeSplit(std::string(name), color, std::move(part), site);
+}
+
+void RequestCommunicator::CompareOrder() {
+  RequireSameOrder(GatherAside(ring_.Encode()), members_.names);
+}
+
+std::vector<std::string> RequestCommunicator::GatherAside(const std::string& mine) {
+  return AllGatherBytes(*this, "last calls", mine);
 }
 
 std::vector<std::string> RequestCommunicator::GatherInPart(const std::string& name,

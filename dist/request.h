@@ -12,6 +12,7 @@
 
 #include "dist/communicator.h"
 #include "dist/fingerprint.h"
+#include "dist/order_ring.h"
 
 namespace vesalius::dist {
 
@@ -32,6 +33,8 @@ struct Request {
   std::uint64_t sequence = 0;  // number of the call on its communicator
   CallSite site;
   Header header;                        // of the above
+  bool dies_inside = false;             // fault_hook.h
+  bool patient = false;                 // the caller waits: worth polling longer before sleeping
   std::shared_ptr<TrafficMeter> meter;  // where what happens is counted
   Clock::time_point start;              // of the call
 
@@ -43,7 +46,8 @@ struct Request {
 
 inline std::string Describe(const Request& request) { return Describe(request.header); }
 
-// Counts what became of a request whose ranks had all arrived at `met`.
+// Counts what became of a request whose ranks had all arrived at `met`; of a patient one also the
+// caller's wait.
 void CountTime(const Request& request, Clock::time_point begin, Clock::time_point met,
                Clock::time_point end);
 
@@ -73,6 +77,8 @@ class RequestCommunicator : public Communicator {
 
   Ticket AllReduce(std::string_view name, void* data, std::int64_t count, DType type,
                    CallSite site) final;
+  void AllReduceNow(std::string_view name, void* data, std::int64_t count, DType type,
+                    CallSite site) final;
   Ticket AllGather(std::string_view name, const void* in, void* out,
                    std::span<const std::int64_t> counts, DType type, CallSite site) final;
   Ticket ReduceScatter(std::string_view name, const void* in, void* out,
@@ -88,25 +94,34 @@ class RequestCommunicator : public Communicator {
   Ticket Barrier(std::string_view name, CallSite site) final;
   std::unique_ptr<Communicator> Split(std::string_view name, int color, CallSite site) final;
   Traffic traffic() const final { return meter_->Read(); }
+  std::uint64_t OrderHash() const final { return ring_.hash(); }
+  void CompareOrder() final;
 
  protected:
   virtual std::shared_ptr<Ticket::Work> Submit(Request request) = 0;
+  // Carries it out before it returns.
+  virtual void Perform(Request request) { Submit(std::move(request))->Wait(); }
   // Called on every rank; `members` is empty on those that take no part, which get nullptr.
   virtual std::unique_ptr<Communicator> MakeSplit(const std::string& name, int color,
                                                   Members members, CallSite site) = 0;
   // Collective: the texts of the ranks in `part` of this communicator, in their order.
   std::vector<std::string> GatherInPart(const std::string& name, const std::string& mine,
                                         const Members& part, CallSite site);
+  // Every rank's text, by rank, by a way on which no collective of the device lies.
+  virtual std::vector<std::string> GatherAside(const std::string& mine);
   const Members& members() const { return members_; }
   const std::shared_ptr<TrafficMeter>& meter() const { return meter_; }
 
  private:
   Ticket Start(Request request, std::int64_t bytes_sent);
+  void Enter(Request& request, std::int64_t bytes_sent);
+  std::int64_t AllReduceBytes(const Request& request) const;
   void RequireCounts(Kind kind, std::string_view name, std::size_t counts) const;
 
   const Members members_;
   const Topology topology_;
   const std::shared_ptr<TrafficMeter> meter_;
+  OrderRing ring_;
   std::uint64_t next_ = 0;
 };
 

@@ -13,24 +13,43 @@ namespace {
 constexpr std::int64_t kBlock = 2048;  // elements that stay in the first-level cache while summed
 
 template <typename T>
+T Plus(T a, T b) {
+  if constexpr (std::is_integral_v<T>) {
+    using Unsigned = std::make_unsigned_t<T>;
+    return static_cast<T>(static_cast<Unsigned>(a) + static_cast<Unsigned>(b));
+  } else {
+    return a + b;
+  }
+}
+
+// out = a + b; out may be a or b.
+template <typename T>
+void Add(const T* a, const T* b, T* out, std::int64_t n) {
+#pragma GCC ivdep
+  for (std::int64_t i = 0; i < n; ++i) out[i] = Plus(a[i], b[i]);
+}
+
+template <typename T>
 void Sum(std::span<const void* const> sources, std::span<void* const> destinations,
          std::int64_t count) {
-  alignas(64) T block[kBlock];
+  alignas(64) T buffer[kBlock];
   for (std::int64_t start = 0; start < count; start += kBlock) {
     const std::int64_t n = std::min(kBlock, count - start);
-    std::memcpy(block, static_cast<const T*>(sources[0]) + start, n * sizeof(T));
-    for (std::size_t s = 1; s < sources.size(); ++s) {
-      const T* in = static_cast<const T*>(sources[s]) + start;
-      for (std::int64_t i = 0; i < n; ++i) {
-        if constexpr (std::is_integral_v<T>) {
-          using Unsigned = std::make_unsigned_t<T>;
-          block[i] = static_cast<T>(static_cast<Unsigned>(block[i]) + static_cast<Unsigned>(in[i]));
-        } else {
-          block[i] += in[i];
-        }
-      }
+    const auto source = [&](std::size_t s) { return static_cast<const T*>(sources[s]) + start; };
+    const auto destination = [&](std::size_t d) {
+      return static_cast<T*>(destinations[d]) + start;
+    };
+    // A destination may be a source that is still to be added, but not where there are only two.
+    T* block = sources.size() == 2 ? destination(0) : buffer;
+    if (sources.size() == 1) {
+      std::memcpy(block, source(0), n * sizeof(T));
+    } else {
+      Add(source(0), source(1), block, n);
     }
-    for (void* out : destinations) std::memcpy(static_cast<T*>(out) + start, block, n * sizeof(T));
+    for (std::size_t s = 2; s < sources.size(); ++s) Add(block, source(s), block, n);
+    for (std::size_t d = 0; d < destinations.size(); ++d) {
+      if (destination(d) != block) std::memcpy(destination(d), block, n * sizeof(T));
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <numeric>
 
+#include "dist/fault_hook.h"
 #include "dist/memory.h"
 #include "dist/sum.h"
 
@@ -30,6 +31,7 @@ class Exchange {
     engine_.RequireAlive(request_);
     Greet();
     met_ = Clock::now();
+    if (request_.dies_inside) Die();
     switch (request_.kind) {
       case Kind::kAllReduce:
         return AllReduce();
@@ -61,6 +63,7 @@ class Exchange {
   int rank() const { return group_.members.rank; }
   int size() const { return group_.members.size(); }
   int name(int r) const { return group_.members.names[r]; }
+  bool SameNode(int r) const { return group_.members.nodes[r] == group_.members.nodes[rank()]; }
 
   void Greet() {
     const bool pairs = !request_.receive_counts.empty();
@@ -169,6 +172,7 @@ class Exchange {
       const std::size_t expected = request_.receive_counts[r] * SizeOf(request_.type);
       const char* in = At(request_.in, request_.offset(r));
       char* out = At(request_.out, request_.receive_offset(r));
+      if (group_.between_nodes_only && SameNode(r)) continue;
       if (r == rank()) {
         if (sent > 0) std::memmove(out, in, sent);
         continue;

@@ -18,6 +18,7 @@ struct MpiGroup {
   MPI_Comm comm = MPI_COMM_NULL;
   Members members;
   std::vector<std::optional<Header>> last;  // by rank: what it announced last
+  bool between_nodes_only = false;  // of all-to-all and send/receive: the rest goes another way
 };
 
 // Launch thread only. Returns when it has ended on this rank: the moment when the last rank had

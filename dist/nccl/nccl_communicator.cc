@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "dist/nccl/session.h"
 #include "dist/request.h"
 
@@ -81,14 +82,14 @@ class Issue {
     return api_.reduce(slot, r == rank_ ? request_.out : nullptr, request_.counts[r], request_.type,
                        r, comm, stream);
   }
-  // `call` for every rank as one group. The group is always ended.
+  // `call` for every rank, up to one that fails, as one group. The group is always ended.
   template <typename Call>
   int Grouped(Call call) const {
     int first = api_.group_start();
     if (first != kSuccess) return first;
-    for (int r = 0; r < static_cast<int>(request_.counts.size()); ++r) {
+    for (int r = 0; r < static_cast<int>(request_.counts.size()) && first == kSuccess; ++r) {
       const int result = call(r);
-      if (first == kSuccess && Failed(result)) first = result;
+      if (Failed(result)) first = result;
     }
     const int end = api_.group_end();
     return first == kSuccess ? end : first;
@@ -106,10 +107,12 @@ class Issue {
 
 class NcclCommunicator : public RequestCommunicator {
  public:
+  // `bootstrap`, where it has the same ranks, outlives this.
   NcclCommunicator(std::shared_ptr<Session> session, Members members,
-                   std::shared_ptr<TrafficMeter> whole)
+                   std::shared_ptr<TrafficMeter> whole, Bootstrap* bootstrap)
       : RequestCommunicator(std::move(members), std::move(whole)),
         session_(std::move(session)),
+        bootstrap_(bootstrap),
         scratch_(Allocate(sizeof(float))) {}
   Device device() const override { return Device::kCuda; }
   const char* backend() const override { return "nccl"; }
@@ -122,7 +125,10 @@ class NcclCommunicator : public RequestCommunicator {
     const int result = api->mem_alloc(&memory, rounded);
     Require(result == kSuccess, ExitCode::kNodeUnhealthy, "ncclMemAlloc of ", HumanBytes(rounded),
             " failed: ", api->error_text(result, nullptr));
-    std::shared_ptr<void> owned(memory, [api](void* p) { api->mem_free(p); });
+    std::shared_ptr<void> owned(memory, [api](void* p) {
+      const int freed = api->mem_free(p);
+      if (freed != kSuccess) log::Warning("ncclMemFree failed: ", api->error_text(freed, nullptr));
+    });
     session_->CheckCuda(api->zero(memory, rounded), "cudaMemset");
     return owned;
   }
@@ -140,7 +146,8 @@ class NcclCommunicator : public RequestCommunicator {
                                           CallSite) override {
     auto session = session_->Split(name, color, rank(), part);
     if (!session) return nullptr;
-    return std::make_unique<NcclCommunicator>(std::move(session), std::move(part), meter());
+    return std::make_unique<NcclCommunicator>(std::move(session), std::move(part), meter(),
+                                              nullptr);
   }
 
  private:
@@ -148,7 +155,13 @@ class NcclCommunicator : public RequestCommunicator {
     if (bytes > 0) session_->CheckCuda(session_->api()->copy(to, from, bytes), "cudaMemcpy");
   }
 
+  std::vector<std::string> GatherAside(const std::string& mine) override {
+    return bootstrap_ ? bootstrap_->Exchange("last calls", mine)
+                      : RequestCommunicator::GatherAside(mine);
+  }
+
   const std::shared_ptr<Session> session_;
+  Bootstrap* const bootstrap_;
   std::shared_ptr<void> scratch_;  // what barriers add up
 };
 
@@ -169,7 +182,8 @@ std::unique_ptr<Communicator> MakeNcclCommunicator(std::shared_ptr<const Api> ap
   Members members = MembersOfOneNode(bootstrap.rank(), bootstrap.size());
   members.nodes = NodesOf(peers);
   auto session = Session::Join(std::move(api), device, bootstrap, peers, options.deadline);
-  return std::make_unique<NcclCommunicator>(std::move(session), std::move(members), nullptr);
+  return std::make_unique<NcclCommunicator>(std::move(session), std::move(members), nullptr,
+                                            &bootstrap);
 }
 
 }  // namespace vesalius::dist::nccl

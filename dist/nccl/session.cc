@@ -10,6 +10,7 @@ namespace {
 
 constexpr auto kWatchEvery = std::chrono::milliseconds(20);
 constexpr auto kFinalizeLimit = std::chrono::seconds(30);
+constexpr auto kAbortLimit = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -42,8 +43,8 @@ std::shared_ptr<Session> Session::Join(std::shared_ptr<const Api> api, int devic
   std::shared_ptr<Session> session(
       new Session(std::move(api), device, deadline, std::move(family), members));
   session->Start(
-      [&](Comm* comm) {
-        return session->api_->comm_init_rank(comm, members.size(), id, members.rank);
+      [api = session->api_, members, id](Comm* comm) {
+        return api->comm_init_rank(comm, members.size(), id, members.rank);
       },
       [&] {
         return StrCat("joining the NCCL communicator as rank ", members.rank, " of ",
@@ -53,21 +54,35 @@ std::shared_ptr<Session> Session::Join(std::shared_ptr<const Api> api, int devic
   return session;
 }
 
-void Session::Start(const std::function<int(Comm*)>& join, const What& what) {
+void Session::Start(std::function<int(Comm*)> join, const What& what) {
   try {
     CheckCuda(api_->set_device(device_), "cudaSetDevice");
     CheckCuda(api_->stream_create(&stream_), "cudaStreamCreate");
     CheckCuda(api_->event_create(&ready_), "cudaEventCreate");
     Lock lock(mutex_);
-    const int result = join(&comm_);
-    Require(comm_ != nullptr, ExitCode::kConfig, what(), " failed: ", Text(result));
-    SettleLocked(lock, result, what, Clock::now() + limit_);
+    const auto deadline = Clock::now() + limit_;
+    // On a thread of its own: the call is not supposed to block, but must not hold us if it does.
+    struct Joining {
+      Comm comm = nullptr;
+      std::promise<int> result;
+    };
+    const auto joining = std::make_shared<Joining>();
+    std::thread([api = api_, device = device_, join = std::move(join), joining] {
+      const int chosen = api->set_device(device);
+      joining->result.set_value(chosen == kSuccess ? join(&joining->comm) : chosen);
+    }).detach();
+    auto result = joining->result.get_future();
+    Require(result.wait_until(deadline) == std::future_status::ready, ExitCode::kPeerLost, what(),
+            ": the call did not return within ", limit_.count(), " ms");
+    const int joined = result.get();
+    comm_ = joining->comm;
+    Require(comm_ != nullptr, ExitCode::kConfig, what(), " failed: ", Text(joined));
+    SettleLocked(lock, joined, what, deadline);
     lock.unlock();
     watchdog_ = std::thread([this] { Watch(); });
-  } catch (...) {
+  } catch (const Error& error) {
     Lock lock(mutex_);
-    if (comm_ != nullptr && !failure_) api_->comm_abort(comm_);
-    failure_ = failure_.value_or(Error(ExitCode::kPeerLost, "it never started"));
+    FailLocked(error.code(), error.what());
     throw;
   }
 }
@@ -82,7 +97,7 @@ std::shared_ptr<Session> Session::Split(const std::string& name, int color, int 
   if (part.size() == 0) return nullptr;
   std::shared_ptr<Session> session(new Session(api_, device_, limit_, family_, part));
   session->Start(
-      [&](Comm* comm) {
+      [made](Comm* comm) {
         *comm = made;
         return kInProgress;  // it says itself when it is ready
       },
@@ -102,7 +117,10 @@ Comm Session::SplitLocked(Lock& lock, int color, int key, const What& what) {
   if (failure_) ThrowLocked(what());
   // NCCL may write to it until the call has settled, which after a failure it never does.
   Comm* made = new Comm(nullptr);
-  SettleLocked(lock, api_->comm_split(comm_, std::max(color, -1), key, made), what, deadline);
+  const int result = CallLocked(lock, what, deadline, [&] {
+    return api_->comm_split(comm_, std::max(color, -1), key, made);
+  });
+  SettleLocked(lock, result, what, deadline);
   const Comm comm = *made;
   delete made;
   return comm;
@@ -115,27 +133,55 @@ Session::~Session() {
     changed_.notify_all();
   }
   if (watchdog_.joinable()) watchdog_.join();
-  if (!failure_ && comm_ != nullptr) {
-    int result = api_->comm_finalize(comm_);
-    const auto limit = Clock::now() + kFinalizeLimit;
-    while (result == kInProgress && Clock::now() < limit) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      if (api_->comm_get_async_error(comm_, &result) != kSuccess) break;
-    }
-    if (result == kSuccess) {
-      api_->comm_destroy(comm_);
-    } else {
-      log::Warning("ncclCommFinalize did not succeed: ", Text(result));
-      api_->comm_abort(comm_);
-    }
-  }
+  if (!failure_ && comm_ != nullptr) Finalize();
+  // An abort that hangs is left, with what it uses, to the end of the process.
+  const auto now = std::chrono::seconds(0);
+  if (aborted_.valid() && aborted_.wait_for(now) != std::future_status::ready) return;
   FreeRuntime();
 }
 
+void Session::Finalize() {
+  int result = api_->comm_finalize(comm_);
+  const auto limit = Clock::now() + kFinalizeLimit;
+  while (result == kInProgress && Clock::now() < limit) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const int asked = api_->comm_get_async_error(comm_, &result);
+    if (asked != kSuccess) result = asked;
+  }
+  if (result == kSuccess) {
+    Note(api_->comm_destroy(comm_), "ncclCommDestroy");
+  } else {
+    log::Warning("ncclCommFinalize did not succeed: ", Text(result));
+    Abandon();
+  }
+}
+
+void Session::Abandon() {
+  auto done = std::make_shared<std::promise<void>>();
+  aborted_ = done->get_future();
+  std::thread([api = api_, comm = comm_, done] {
+    const int result = api->comm_abort(comm);
+    if (result != kSuccess)
+      log::Warning("ncclCommAbort failed: ", api->error_text(result, nullptr));
+    done->set_value();
+  }).detach();
+  // Afterwards the caller frees memory that the device might still read.
+  if (aborted_.wait_for(kAbortLimit) != std::future_status::ready) {
+    log::Warning("ncclCommAbort did not return within ", kAbortLimit.count(), " s");
+  }
+}
+
 void Session::FreeRuntime() {
-  for (const auto& operation : pending_) api_->event_destroy(operation->done);
-  if (ready_ != nullptr) api_->event_destroy(ready_);
-  if (stream_ != nullptr) api_->stream_destroy(stream_);
+  for (const auto& operation : pending_) {
+    if (operation->done != nullptr) Note(api_->event_destroy(operation->done), "cudaEventDestroy");
+  }
+  if (ready_ != nullptr) Note(api_->event_destroy(ready_), "cudaEventDestroy");
+  if (stream_ != nullptr) Note(api_->stream_destroy(stream_), "cudaStreamDestroy");
+}
+
+void Session::Note(int result, const char* call) const {
+  if (result == kSuccess) return;
+  log::Warning(call, " failed on GPU ", device_, ": ", api_->cuda_error_text(result));
 }
 
 void Session::CheckCuda(int result, const char* call) const {
@@ -177,18 +223,31 @@ void Session::SettleLocked(Lock& lock, int result, const What& what, Clock::time
   if (failure_) ThrowLocked(what());
 }
 
+int Session::CallLocked(Lock& lock, const What& what, Clock::time_point deadline,
+                        const std::function<int()>& call) {
+  calling_ = &what;
+  calling_until_ = deadline;
+  lock.unlock();
+  const int result = call();
+  lock.lock();
+  calling_ = nullptr;
+  return result;
+}
+
 std::shared_ptr<Session::Operation> Session::Launch(const Header& header,
                                                     const std::function<int(Comm, Stream)>& issue) {
   std::lock_guard one_at_a_time(launching_);
   Lock lock(mutex_);
-  const What what = [&] { return Describe(header); };
-  if (failure_) ThrowLocked(what());
+  const What what = [&] { return DescribeWithSite(header); };
+  if (failure_) ThrowLocked(Describe(header));
   auto operation = std::make_shared<Operation>();
   operation->header = header;
   operation->deadline = Clock::now() + limit_;
   CheckLocked(api_->event_record(ready_, api_->current_stream()), "cudaEventRecord", what);
   CheckLocked(api_->stream_wait_event(stream_, ready_), "cudaStreamWaitEvent", what);
-  SettleLocked(lock, issue(comm_, stream_), what, operation->deadline);
+  const int issued =
+      CallLocked(lock, what, operation->deadline, [&] { return issue(comm_, stream_); });
+  SettleLocked(lock, issued, what, operation->deadline);
   CheckLocked(api_->event_create(&operation->done), "cudaEventCreate", what);
   pending_.push_back(operation);  // from here on the event is freed with the others
   CheckLocked(api_->event_record(operation->done, stream_), "cudaEventRecord", what);
@@ -206,7 +265,7 @@ bool Session::FinishedLocked(Operation& operation) {
     return false;
   }
   operation.finished = true;
-  api_->event_destroy(operation.done);
+  Note(api_->event_destroy(operation.done), "cudaEventDestroy");
   std::erase_if(pending_, [&](const auto& entry) { return entry.get() == &operation; });
   return true;
 }
@@ -239,8 +298,12 @@ void Session::Abort(const std::string& reason) {
 }
 
 void Session::Watch() {
-  api_->set_device(device_);
   Lock lock(mutex_);
+  const int chosen = api_->set_device(device_);
+  if (chosen != kSuccess) {
+    FailLocked(ExitCode::kNodeUnhealthy, StrCat("cudaSetDevice failed on GPU ", device_, ": ",
+                                                api_->cuda_error_text(chosen)));
+  }
   while (!stop_ && !failure_) {
     LookLocked();
     changed_.wait_for(lock, kWatchEvery, [this] { return stop_ || failure_.has_value(); });
@@ -253,9 +316,15 @@ void Session::LookLocked() {
   const auto what = [this] {
     return pending_.empty() ? "between collectives" : DescribeWithSite(pending_.front()->header);
   };
+  if (calling_ != nullptr && Clock::now() > calling_until_) {
+    return FailLocked(
+        ExitCode::kPeerLost,
+        StrCat((*calling_)(), ": the call did not return within ", limit_.count(), " ms"));
+  }
   if (!settling_) {  // a launch under way looks itself, and names its collective
     int result = kSuccess;
-    api_->comm_get_async_error(comm_, &result);
+    const int asked = api_->comm_get_async_error(comm_, &result);
+    if (asked != kSuccess) result = asked;
     if (result != kSuccess && result != kInProgress) {
       return FailLocked(ExitCode::kPeerLost, StrCat(what(), ": NCCL reports ", Text(result)));
     }
@@ -278,7 +347,7 @@ void Session::LookLocked() {
 void Session::FailLocked(ExitCode code, const std::string& message) {
   if (failure_) return;
   failure_ = Error(code, message);
-  if (comm_ != nullptr) api_->comm_abort(comm_);
+  if (comm_ != nullptr) Abandon();
   changed_.notify_all();
   std::lock_guard lock(family_->mutex);
   if (!family_->failure) family_->failure = failure_;
@@ -293,7 +362,7 @@ void Session::FailWithFamilyLocked() {
 
 void Session::ThrowLocked(const std::string& what) const {
   const std::string reason = failure_->what();
-  if (reason.starts_with(what)) throw *failure_;
+  if (reason.starts_with(what)) Fail(failure_->code(), reason);
   Fail(failure_->code(), what, " was abandoned: ", reason);
 }
 

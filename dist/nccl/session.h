@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -66,9 +67,15 @@ class Session {
   Session(std::shared_ptr<const Api> api, int device, std::chrono::milliseconds deadline,
           std::shared_ptr<Family> family, const Members& members);
   // Makes the runtime's objects and the communicator by `join`, and starts the watchdog.
-  void Start(const std::function<int(Comm*)>& join, const What& what);
+  void Start(std::function<int(Comm*)> join, const What& what);
   Comm SplitLocked(Lock& lock, int color, int key, const What& what);
+  void Finalize();
+  void Abandon();  // ncclCommAbort on a thread of its own, since it may hang
   void FreeRuntime();
+  void Note(int result, const char* call) const;  // a failure where nothing can be done about it
+  // Makes a call of NCCL without the lock, so that the watchdog can end one that does not return.
+  int CallLocked(Lock& lock, const What& what, Clock::time_point deadline,
+                 const std::function<int()>& call);
   // Polls until the communicator's last call is through; throws what became of it. Lets go of the
   // lock between polls, so that Abort() need not wait for the deadline.
   void SettleLocked(Lock& lock, int result, const What& what, Clock::time_point deadline);
@@ -96,7 +103,10 @@ class Session {
   Stream stream_ = nullptr;
   Event ready_ = nullptr;  // the computing stream's work before a launch
   std::deque<std::shared_ptr<Operation>> pending_;
+  const What* calling_ = nullptr;  // the call that is being made without the lock
+  Clock::time_point calling_until_;
   std::optional<Error> failure_;
+  std::future<void> aborted_;
   bool settling_ = false;
   bool stop_ = false;
   std::thread watchdog_;

@@ -50,11 +50,16 @@ class NodeCommunicator : public RequestCommunicator {
  protected:
   std::shared_ptr<Ticket::Work> Submit(Request request) override {
     const auto shared = std::make_shared<const Request>(std::move(request));
-    return family_->queue.Submit([this, shared] { Run(*shared); },
+    return family_->queue.Submit([this, shared] { Run(*shared, Clock::now()); },
                                  [this, shared] {
                                    Fail(ExitCode::kPeerLost,
                                         StrCat("rank ", name(), " gave up on ", Describe(*shared)));
                                  });
+  }
+
+  void Perform(Request request) override {
+    if (!family_->queue.TryRun([&] { Run(request, request.start); }))
+      Submit(std::move(request))->Wait();
   }
 
   std::unique_ptr<Communicator> MakeSplit(const std::string& split, int, Members part,
@@ -76,10 +81,10 @@ class NodeCommunicator : public RequestCommunicator {
     return peers;
   }
 
-  void Run(const Request& request) {
+  void Run(const Request& request, Clock::time_point begin) {
     try {
-      const auto begin = Clock::now();
-      const auto met = RunOnNode(*group_, *family_->segments, request, family_->options.deadline);
+      const auto met =
+          RunOnNode(*group_, *family_->segments, request, begin, family_->options.deadline);
       CountTime(request, begin, met, Clock::now());
     } catch (const Error& error) {
       Fail(error.code(), error.what());

@@ -11,9 +11,9 @@ namespace vesalius::dist {
 
 constexpr std::size_t kShareFrom = 64 << 10;  // bytes: smaller arrays are staged
 
-// Returns when it has ended on this rank: the moment when the last rank had arrived. Throws as
-// NodeGroup::Step. One thread at a time.
+// Returns when it has ended on this rank: the moment when the last rank had arrived. The deadline
+// counts from `begin`, about now. Throws as NodeGroup::Step. One thread at a time.
 Clock::time_point RunOnNode(NodeGroup& group, Segments& segments, const Request& request,
-                            std::chrono::milliseconds deadline);
+                            Clock::time_point begin, std::chrono::milliseconds deadline);
 
 }  // namespace vesalius::dist

@@ -1,19 +1,25 @@
 #include "dist/node/node_group.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <climits>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 namespace vesalius::dist {
 namespace {
 
+constexpr auto kDyingLimit = std::chrono::seconds(1);       // from losing its memory to being dead
 constexpr auto kLookEvery = std::chrono::milliseconds(50);  // at failures, processes, the deadline
-constexpr int kSpins = 300;  // polls before sleeping: a peer that is just about to arrive
+// Polls before sleeping, for a peer that is just about to arrive; then, where the caller waits and
+// its core has nothing better to do, as many turns given to other threads.
+constexpr int kSpins = 300;
+constexpr int kYields = 200;
 
 constexpr char kFirstExchange[] = "shared memory";
 constexpr char kSecondExchange[] = "shared memory is open";
@@ -30,8 +36,9 @@ struct NodeGroup::Control {
   struct alignas(64) Counter {
     std::atomic<std::uint64_t> steps;
   };
-  alignas(64) std::atomic<std::uint32_t> wake;  // the futex: changes whenever anything does
-  std::atomic<std::uint32_t> failure;           // 0 none, 1 being written, 2 valid
+  alignas(64) std::atomic<std::uint32_t> wake;  // the futex: changes when there are sleepers
+  std::atomic<std::uint32_t> sleepers;
+  std::atomic<std::uint32_t> failure;  // 0 none, 1 being written, 2 valid
   int code;
   char message[1024];
   // Followed by Counter[size], Slot[2][size], stages [2][size][kStage].
@@ -40,7 +47,10 @@ struct NodeGroup::Control {
   static std::size_t Bytes(int size) {
     return sizeof(Control) + size * (sizeof(Counter) + 2 * sizeof(Slot) + 2 * kStage);
   }
+  // After a change that sleepers wait for. Theirs is the other half: they count themselves, then
+  // look once more, then sleep; so one of the two sees the other.
   void Wake() {
+    if (sleepers.load() == 0) return;
     wake.fetch_add(1);
     syscall(SYS_futex, &wake, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
   }
@@ -98,7 +108,7 @@ void NodeGroup::Step(const Request& request, const Header& header, const Locatio
   Slot& mine = SlotOf(rank_, step_);
   mine.header = header;
   mine.where = where;
-  control().counters()[rank_].steps.store(step_, std::memory_order_release);
+  control().counters()[rank_].steps.store(step_);
   control().Wake();
   WaitForAll(request, limit);
   for (int r = 0; r < size(); ++r) {
@@ -113,32 +123,43 @@ void NodeGroup::Step(const Request& request, const Header& header, const Locatio
 
 bool NodeGroup::AllArrived() const {
   for (int r = 0; r < size(); ++r) {
-    if (control().counters()[r].steps.load(std::memory_order_acquire) < step_) return false;
+    if (control().counters()[r].steps.load() < step_) return false;
   }
   return true;
 }
 
-void NodeGroup::Sleep(std::uint32_t seen) const {
-  const timespec limit{0, std::chrono::duration_cast<std::chrono::nanoseconds>(kLookEvery).count()};
-  syscall(SYS_futex, &control().wake, FUTEX_WAIT, seen, &limit, nullptr, 0);
+void NodeGroup::Sleep() const {
+  Control& c = control();
+  const std::uint32_t seen = c.wake.load();
+  c.sleepers.fetch_add(1);
+  if (!AllArrived() && !failed()) {
+    const timespec limit{0,
+                         std::chrono::duration_cast<std::chrono::nanoseconds>(kLookEvery).count()};
+    syscall(SYS_futex, &c.wake, FUTEX_WAIT, seen, &limit, nullptr, 0);
+  }
+  c.sleepers.fetch_sub(1);
 }
 
 void NodeGroup::WaitForAll(const Request& request, const Limit& limit) {
-  auto next_look = Clock::now() + kLookEvery;
+  Clock::time_point next_look{};
   for (int polls = 0;; ++polls) {
-    const std::uint32_t seen = control().wake.load();
     if (AllArrived()) return;
     RequireAlive(request);
     if (polls < kSpins) {
       __builtin_ia32_pause();
       continue;
     }
-    Sleep(seen);
-    if (Clock::now() < next_look) continue;
-    next_look = Clock::now() + kLookEvery;
+    if (request.patient && polls < kSpins + kYields) {
+      sched_yield();
+      continue;
+    }
+    Sleep();
+    const auto now = Clock::now();
+    if (now < next_look) continue;
+    next_look = now + kLookEvery;
     const auto dead = watch_->FindDead();
     if (dead && !AllArrived()) FailHere(ExitCode::kPeerLost, request, *dead);
-    if (Clock::now() < limit.deadline) continue;
+    if (now < limit.deadline) continue;
     const std::string absent = DescribeAbsent(limit);
     if (absent.empty()) return;
     FailHere(ExitCode::kPeerLost, request, absent);
@@ -157,6 +178,15 @@ std::string NodeGroup::DescribeAbsent(const Limit& limit) const {
   }
   if (absent.empty()) return "";
   return StrCat(RankList(absent), " did not arrive within ", limit.duration.count(), " ms", calls);
+}
+
+void NodeGroup::FailOnLost(const Request& request, const Error& error) {
+  std::optional<std::string> dead;
+  for (const auto end = Clock::now() + kDyingLimit; !dead && Clock::now() < end;) {
+    dead = watch_->FindDead();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  FailHere(error.code(), request, dead.value_or(error.what()));
 }
 
 void NodeGroup::FailHere(ExitCode code, const Request& request, const std::string& reason) {

@@ -60,6 +60,10 @@ class NodeGroup {
   const Location& LocationOf(int r) const;
   const Header& HeaderOf(int r) const;
 
+  // When the memory of another rank has gone, as `error` says: waits a moment for the sign that its
+  // process has died, then throws Error(kPeerLost) that names it. Launch thread only.
+  [[noreturn]] void FailOnLost(const Request& request, const Error& error);
+
   // Any thread, any time: ends this and every later step on all ranks. The first failure stays.
   void Fail(ExitCode code, const std::string& message);
   bool failed() const;
@@ -74,7 +78,7 @@ class NodeGroup {
   Slot& SlotOf(int r, std::uint64_t step) const;
   char* Stage(int r, std::uint64_t step) const;
   bool AllArrived() const;
-  void Sleep(std::uint32_t seen) const;
+  void Sleep() const;
   void WaitForAll(const Request& request, const Limit& limit);
   std::string DescribeAbsent(const Limit& limit) const;  // "" when none is
   [[noreturn]] void FailHere(ExitCode code, const Request& request, const std::string& reason);

@@ -21,7 +21,7 @@ class Segments : public std::enable_shared_from_this<Segments> {
   NodeGroup::Location Find(const void* data, std::size_t bytes);
 
   // Where this process sees the memory of the rank with this number in the whole job; valid until
-  // the next Open.
+  // the next Open of that rank's memory.
   char* Open(int name, const NodeGroup::Location& where);
 
  private:

@@ -13,7 +13,8 @@ class SharedMemory {
  public:
   // Zeroed. Error(kNodeUnhealthy) when the kernel refuses.
   static SharedMemory Create(std::size_t bytes);
-  // Another process's, by what it calls address(). Error(kConfig) when it cannot be opened.
+  // Another process's, by what it calls address(). Error(kPeerLost) when it has gone,
+  // Error(kConfig) when it cannot be opened.
   static SharedMemory Open(const std::string& address);
 
   SharedMemory() = default;

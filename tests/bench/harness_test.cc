@@ -49,6 +49,8 @@ TEST(HarnessTest, ReportsFiguresAndGaps) {
   EXPECT_EQ(Main(3, argv,
                  [](Report& report) {
                    report.Add("step.ours", "samples/s", {1, 5, 3});
+                   report.Compare("step.ratio", "s", {1, 2, 4}, {4, 4, 4});
+                   report.Compare("step.share", "s", {1, 2, 4}, {4, 4, 4}, Value::kOursByPeer);
                    report.LeaveOut("step.peer", "samples/s", "no interpreter");
                  }),
             0);
@@ -56,8 +58,12 @@ TEST(HarnessTest, ReportsFiguresAndGaps) {
   EXPECT_EQ(json[0]["value"], 3);
   EXPECT_EQ(json[0]["unit"], "samples/s");
   EXPECT_EQ(json[0]["rounds"].size(), 3u);
-  EXPECT_TRUE(json[1]["value"].is_null());
-  EXPECT_EQ(json[1]["reason"], "no interpreter");
+  EXPECT_EQ(json[1]["value"], 2);
+  EXPECT_EQ(json[1]["ours"], 2);
+  EXPECT_EQ(json[1]["peer"], 4);
+  EXPECT_EQ(json[2]["value"], 0.5);
+  EXPECT_TRUE(json[3]["value"].is_null());
+  EXPECT_EQ(json[3]["reason"], "no interpreter");
   EXPECT_EQ(Main(2, argv, [](Report&) {}), 64);
 }
 

@@ -58,15 +58,35 @@ std::vector<T> Values(int rank, std::int64_t count, bool rounding, int salt = 0)
   return values;
 }
 
+// Inside each node in rank order, then over the nodes; `step` is applied to the sum of each.
+template <typename T, typename Step>
+std::vector<T> SumByNode(const Communicator& comm, const std::vector<std::vector<T>>& values,
+                         const Step& step) {
+  const Topology& topology = comm.topology();
+  std::vector<std::vector<T>> nodes(topology.node_count);
+  for (int r = 0; r < comm.size(); ++r) {
+    std::vector<T>& sum = nodes[topology.node_of[r]];
+    if (sum.empty()) {
+      sum = values[r];
+    } else {
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += values[r][i];
+    }
+  }
+  std::vector<T> sum;
+  for (std::vector<T>& node : nodes) {
+    for (T& value : node) value = step(value);
+    if (sum.empty()) sum.resize(node.size(), T{});
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += node[i];
+  }
+  return sum;
+}
+
 template <typename T>
 std::vector<T> SumInOrder(const Communicator& comm, std::int64_t count, bool rounding,
                           int salt = 0) {
-  std::vector<T> sum = Values<T>(0, count, rounding, salt);
-  for (int r = 1; r < comm.size(); ++r) {
-    const std::vector<T> other = Values<T>(r, count, rounding, salt);
-    for (std::int64_t i = 0; i < count; ++i) sum[i] += other[i];
-  }
-  return sum;
+  std::vector<std::vector<T>> values;
+  for (int r = 0; r < comm.size(); ++r) values.push_back(Values<T>(r, count, rounding, salt));
+  return SumByNode<T>(comm, values, [](T value) { return value; });
 }
 
 template <typename T>
@@ -79,15 +99,18 @@ void AllReduces(Communicator& comm, bool rounding) {
   }
 }
 
-// Sums in float32, rounded once at the end: 256 + 1 + 1 is 258, but 256 when every step rounds.
+// The nearest bfloat16 near 256, where its steps are 2 and ties go to even.
+float RoundedNear256(float value) { return value < 256 ? value : 2 * std::nearbyint(value / 2); }
+
+// Sums in float32, rounded once a level: 256 + 1 + 1 is 258, but 256 when every step rounds.
 void BFloat16Sums(Communicator& comm) {
-  const float mine = comm.rank() == 0 ? 256.f : 1.f;
+  std::vector<std::vector<float>> values(comm.size(), {1.f});
+  values[0] = {256.f};
+  const float mine = values[comm.rank()][0];
   const auto bits = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(mine) >> 16);
   Buffer<std::uint16_t> data(comm, std::vector<std::uint16_t>(5, bits));
   comm.AllReduce("bfloat16 sum", data.data(), 5, DType::kBFloat16).Wait();
-  const float sum = 256.f + static_cast<float>(comm.size() - 1);
-  // bfloat16 near 256 has steps of 2; ties go to even.
-  const float expected = comm.size() == 2 ? 256.f : comm.size() == 4 ? 260.f : sum;
+  const float expected = RoundedNear256(SumByNode<float>(comm, values, RoundedNear256)[0]);
   for (std::uint16_t value : data.values()) {
     EXPECT_EQ(std::bit_cast<float>(std::uint32_t{value} << 16), expected);
   }
@@ -145,6 +168,22 @@ void ReduceScatters(Communicator& comm, bool rounding) {
     comm.ReduceScatter("slices", in.data(), out.data(), counts, kType<T>).Wait();
     EXPECT_EQ(out.values(),
               std::vector<T>(sum.begin() + start, sum.begin() + start + counts[comm.rank()]));
+  }
+}
+
+// Both where the rank's own part is input and output.
+void InPlaceParts(Communicator& comm, bool rounding) {
+  for (std::int64_t unit : {10, 30'000}) {
+    const auto counts = UnequalCounts(comm.size(), unit);
+    const auto total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+    const auto start =
+        std::accumulate(counts.begin(), counts.begin() + comm.rank(), std::int64_t{0});
+    const auto sum = SumInOrder<float>(comm, total, rounding);
+    Buffer<float> data(comm, Values<float>(comm.rank(), total, rounding));
+    float* mine = static_cast<float*>(data.data()) + start;
+    comm.ReduceScatter("own slice", data.data(), mine, counts, DType::kFloat32).Wait();
+    comm.AllGather("own slice", mine, data.data(), counts, DType::kFloat32).Wait();
+    EXPECT_EQ(data.values(), sum);
   }
 }
 
@@ -324,6 +363,7 @@ void RunConformance(Communicator& comm, bool exact_order) {
   AllGathers(comm);
   ReduceScatters<float>(comm, exact_order);
   ReduceScatters<double>(comm, exact_order);
+  InPlaceParts(comm, exact_order);
   Broadcasts(comm);
   AllToAlls<float>(comm);
   AllToAlls<std::uint8_t>(comm);

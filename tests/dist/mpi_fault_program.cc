@@ -1,5 +1,6 @@
 // What mpi_fault_test.cc starts under mpirun: ranks of which one misbehaves as the first argument
-// says; the third is "shared" or "mpi", the way that data takes. Every rank that catches an Error
+// says; the third is "shared", "mpi" or "nodes" (the first two ranks on one, the rest on another),
+// the way that data takes. Every rank that catches an Error
 // writes "CODE MESSAGE" to FOLDER/RANK (second argument) and leaves as main() of the real program
 // does.
 #include <signal.h>
@@ -7,6 +8,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <thread>
 
@@ -67,9 +69,14 @@ void Run(const std::string& mode, bool share_memory, int* rank) {
 
 int main(int, char** argv) {
   vesalius::log::Init(argv[0]);
+  const std::string way = argv[3];
+  if (way == "nodes") {
+    const bool first = std::atoi(std::getenv("OMPI_COMM_WORLD_RANK")) < 2;
+    setenv("VESALIUS_DECLARED_NODE", first ? "a" : "b", 1);
+  }
   int rank = -1;
   try {
-    vesalius::dist::Run(argv[1], std::string(argv[3]) == "shared", &rank);
+    vesalius::dist::Run(argv[1], way != "mpi", &rank);
   } catch (const vesalius::Error& error) {
     const int code = static_cast<int>(error.code());
     const std::chrono::duration<double> waited =

@@ -457,6 +457,57 @@ void FillRuntime(Api& api, const std::shared_ptr<StandIn>& self) {
   api.cuda_error_text = [](int result) { return "CUDA error " + std::to_string(result); };
 }
 
+// Has the injection strike where it names this function.
+template <typename... Arguments>
+void Expose(const char* name, std::function<int(Arguments...)>& function, Faults& faults) {
+  function = [name, inner = std::move(function), &faults](Arguments... arguments) -> int {
+    const Injection& injection = faults.injection;
+    if (injection.call != name || ++faults.injected_calls != injection.at) {
+      return inner(arguments...);
+    }
+    ++faults.strikes;
+    std::this_thread::sleep_for(injection.delay);
+    // Ends like a call that an abort breaks, and in the end for the test's own sake.
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(8);
+    while (injection.hang && std::chrono::steady_clock::now() < end) {
+      if (faults.aborts > 0 && injection.call != "comm_abort") return kRemoteError;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return injection.result != 0 ? injection.result : inner(arguments...);
+  };
+}
+
+void ExposeAll(Api& api, Faults& faults) {
+  Expose("get_unique_id", api.get_unique_id, faults);
+  Expose("comm_init_rank", api.comm_init_rank, faults);
+  Expose("comm_split", api.comm_split, faults);
+  Expose("comm_get_async_error", api.comm_get_async_error, faults);
+  Expose("comm_finalize", api.comm_finalize, faults);
+  Expose("comm_destroy", api.comm_destroy, faults);
+  Expose("comm_abort", api.comm_abort, faults);
+  Expose("group_start", api.group_start, faults);
+  Expose("group_end", api.group_end, faults);
+  Expose("all_reduce", api.all_reduce, faults);
+  Expose("all_gather", api.all_gather, faults);
+  Expose("reduce_scatter", api.reduce_scatter, faults);
+  Expose("broadcast", api.broadcast, faults);
+  Expose("reduce", api.reduce, faults);
+  Expose("send", api.send, faults);
+  Expose("receive", api.receive, faults);
+  Expose("mem_alloc", api.mem_alloc, faults);
+  Expose("mem_free", api.mem_free, faults);
+  Expose("set_device", api.set_device, faults);
+  Expose("stream_create", api.stream_create, faults);
+  Expose("stream_destroy", api.stream_destroy, faults);
+  Expose("stream_wait_event", api.stream_wait_event, faults);
+  Expose("event_create", api.event_create, faults);
+  Expose("event_destroy", api.event_destroy, faults);
+  Expose("event_record", api.event_record, faults);
+  Expose("event_query", api.event_query, faults);
+  Expose("copy", api.copy, faults);
+  Expose("zero", api.zero, faults);
+}
+
 }  // namespace
 
 std::shared_ptr<const Api> MakeStandIn(Faults& faults) {
@@ -466,6 +517,7 @@ std::shared_ptr<const Api> MakeStandIn(Faults& faults) {
   FillMoves(*api, self);
   FillMail(*api);
   FillRuntime(*api, self);
+  ExposeAll(*api, faults);
   return api;
 }
 
