@@ -18,6 +18,7 @@ static ExitCode Run(const Arguments& arguments) {
   options.data = arguments.repeated.at("data");
   options.run = FLAGS_run;
   options.set = arguments.repeated.at("set");
+  options.init = arguments.repeated.at("init");
   options.resume = FLAGS_resume;
   options.device = FLAGS_device;
   options.check = FLAGS_check;
@@ -39,6 +40,8 @@ Command PretrainCommand() {
        {"data", "DIR", "a data set", Flag::kRequiredRepeated},
        {"run", "DIR", "the run's folder: checkpoints, metrics, logs", Flag::kRequired},
        {"set", "KEY=VALUE", "sets one key of the configuration: trainer.lr=1e-4", Flag::kRepeated},
+       {"init", "FILE", "start from the weights of a safetensors file: timm ViT, Hugging Face BERT",
+        Flag::kRepeated},
        {"resume", "HOW", "auto (newest good checkpoint), none, or a run or step folder"},
        {"device", "NAME", "auto, cpu or cuda", Flag::kOptional, {"auto", "cpu", "cuda"}},
        {"local-ranks", "N", "N ranks as threads of this process, without MPI; 0: no"},

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "checkpoints/reader.h"
 #include "data/pipeline.h"
+#include "dist/tensor.h"
 #include "trainer/evaluation.h"
 #include "trainer/run_record.h"
 #include "trainer/schedule.h"
@@ -30,6 +31,7 @@ class Session {
   void Save(std::int64_t step);
   void EvaluateNow(std::int64_t step);
   std::int64_t Restore();
+  void TakeInitialWeights();
 
   const TrainContext& context_;
   const Config& config_;
@@ -90,6 +92,17 @@ std::int64_t Session::Restore() {
   return reader.info().step;
 }
 
+// Collective: rank 0's parameters, some of which come from files, become everybody's.
+void Session::TakeInitialWeights() {
+  if (lead_) ApplyInitialWeights(*context_.initial, train_step_.parameters());
+  std::vector<dist::Ticket> tickets;
+  for (const auto& parameter : train_step_.parameters())
+    tickets.push_back(context_.comm.Broadcast(
+        "init." + parameter.name, parameter.tensor.data_ptr(), parameter.tensor.numel(),
+        dist::DTypeOf(parameter.tensor.scalar_type()), /*root=*/0));
+  for (dist::Ticket& ticket : tickets) ticket.Wait();
+}
+
 Outcome Session::Step(std::int64_t step) {
   PhaseClock clock;
   const data::Batch batch = pipeline_->Next();
@@ -148,6 +161,7 @@ void Session::EvaluateNow(std::int64_t step) {
 
 ExitCode Session::Run() {
   const TrainerConfig& plan = config_.trainer;
+  if (context_.initial != nullptr) TakeInitialWeights();
   std::int64_t step = Restore();
   stage_ = StageAt(plan, step);
   train_step_.model().SetStage(stage_);
