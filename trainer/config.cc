@@ -23,7 +23,7 @@ using google::protobuf::TextFormat;
 const std::set<std::string> kMayChange = {
     "trainer.steps",       "trainer.threads", "trainer.checkpoint_every", "trainer.keep",
     "trainer.eval_every",  "data.workers",    "dist.bucket_bytes",        "dist.deadline",
-    "trainer.audit_every", "dist.contrast",   "dist.logit_cache_mb"};
+    "trainer.audit_every", "dist.contrast",   "dist.logit_cache_mb",      "dist.exchange"};
 
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
@@ -286,6 +286,22 @@ DataConfig ReadData(const DataProto& in, int positions, double pair, const Check
           in.max_shift(),     in.max_rotate(), in.brightness(), in.contrast()};
 }
 
+DistConfig ReadDist(const DistProto& in, bool float64, const Checker& check) {
+  check.Range<std::int64_t>("dist.bucket_bytes", in.bucket_bytes(), 64, 1ll << 32);
+  check.Number("dist.deadline", in.deadline(), 0.1, 1e6);
+  check.OneOf("dist.exchange", in.exchange(), {"all_reduce", "zero1", "hybrid"});
+  check.OneOf("dist.wire", in.wire(), {"float32", "bfloat16"});
+  const bool narrow = in.wire() == "bfloat16";
+  Require(
+      !narrow || !float64, ExitCode::kConfig,
+      "dist.wire = bfloat16 does not go with trainer.precision = float64: set dist.wire=float32, "
+      "which then means the gradients' own type");
+  const auto mode = in.exchange() == "zero1"    ? dist::ExchangeMode::kZero1
+                    : in.exchange() == "hybrid" ? dist::ExchangeMode::kHybrid
+                                                : dist::ExchangeMode::kAllReduce;
+  return {in.bucket_bytes(), in.deadline(), mode, narrow};
+}
+
 Config FromProto(ConfigProto proto) {
   FillDefaults(&proto);
   const Checker check;
@@ -295,9 +311,7 @@ Config FromProto(ConfigProto proto) {
   config.model = ReadModel(proto.model(), proto.loss(), proto.dist(), check);
   config.data =
       ReadData(proto.data(), proto.model().text().positions(), proto.loss().pair(), check);
-  check.Range<std::int64_t>("dist.bucket_bytes", proto.dist().bucket_bytes(), 64, 1ll << 32);
-  check.Number("dist.deadline", proto.dist().deadline(), 0.1, 1e6);
-  config.dist = {proto.dist().bucket_bytes(), proto.dist().deadline()};
+  config.dist = ReadDist(proto.dist(), config.trainer.float64, check);
   TextFormat::PrintToString(proto, &config.text);
   return config;
 }

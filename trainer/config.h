@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "dist/bucket_plan.h"
 #include "model/config.h"
 
 namespace vesalius::trainer {
@@ -36,6 +37,8 @@ struct DataConfig {
 struct DistConfig {
   std::int64_t bucket_bytes;
   double deadline;
+  dist::ExchangeMode exchange;
+  bool bfloat16_wire;
 };
 
 struct Config {

@@ -108,13 +108,36 @@ TrainStep::TrainStep(const Config& config, const ModelVocabulary& vocabulary, at
       comm_(comm),
       model_(BuildModel(config, vocabulary, device)),
       parameters_(model_->parameters()),
-      optimiser_(parameters_, {config.trainer.beta1, config.trainer.beta2, config.trainer.eps,
-                               config.trainer.weight_decay}),
       exchange_(comm, NamedTensors(parameters_),
-                {static_cast<std::size_t>(config.dist.bucket_bytes)}) {}
+                {.bucket_bytes = static_cast<std::size_t>(config.dist.bucket_bytes),
+                 .mode = config.dist.exchange,
+                 .bfloat16_wire = config.dist.bfloat16_wire}),
+      optimiser_(parameters_, exchange_.pieces(),
+                 {config.trainer.beta1, config.trainer.beta2, config.trainer.eps,
+                  config.trainer.weight_decay}) {}
+
+model::AnatomyVlm& TrainStep::model() {
+  EndStep();
+  return *model_;
+}
+
+const std::vector<model::ParameterInfo>& TrainStep::parameters() {
+  EndStep();
+  return parameters_;
+}
+
+// What follows an update and may have run beside other work until now.
+void TrainStep::EndStep() {
+  if (!updated_) return;
+  exchange_.WaitParameters();
+  model_->AfterStep();
+  updated_ = false;
+}
 
 StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double lr,
                            std::span<const double> flags, PhaseClock& clock) {
+  EndStep();
+  if (exchange_.Rebuild()) optimiser_.Repartition(exchange_);
   const std::int64_t every = config_.trainer.audit_every;
   model_->BeginStep(step, every > 0 && step % every == 0);
   const std::vector<NamedLoss> losses =
@@ -126,17 +149,20 @@ StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double 
   clock.Mark("exchange");
 
   StepOutcome outcome;
-  outcome.grad_norm = exchange_.GradNorm();
   for (std::size_t i = 0; i < losses.size(); ++i) {
     outcome.losses.emplace_back(losses[i].name, sums[i]);
     outcome.loss += losses[i].weight * sums[i];
   }
   outcome.sums.assign(sums.begin() + static_cast<std::ptrdiff_t>(losses.size()), sums.end());
+  const at::Tensor norm = exchange_.GradNorm();
+  // The optimiser skips a step whose norm is not finite; the host looks only afterwards.
+  if (std::isfinite(outcome.loss))
+    optimiser_.Step(exchange_.touched(), lr, ClipScale(norm, config_.trainer.clip));
+  outcome.grad_norm = norm.item<double>();
   RequireFinite(outcome, step);
   WarnOfAudit(outcome, step, comm_.rank());
-
-  optimiser_.Step(exchange_.touched(), lr, ClipScale(outcome.grad_norm, config_.trainer.clip));
-  model_->AfterStep();
+  exchange_.PublishParameters();
+  updated_ = true;
   clock.Mark("optimiser");
   return outcome;
 }
