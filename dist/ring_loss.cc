@@ -17,7 +17,9 @@
 namespace vesalius::dist {
 namespace {
 
-constexpr std::int64_t kTile = 512;
+// A tile: large enough for matrix products at full speed and few meetings of the threads, small
+// enough for its memory not to count.
+constexpr std::int64_t kTileRows = 1024, kTileColumns = 512;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // One line's figures, float64: log-sum-exp, sum and number of its positive logits.
@@ -100,18 +102,19 @@ Ring::Ring(Communicator& comm, const std::string& name, const at::Tensor& x, con
       options_(options),
       with_gradient_(with_gradient),
       walk_(comm, name, y.detach().contiguous(), columns,
-            options.form == LossForm::kInfoNce && options.contrast != Contrast::kRing, kTile),
-      buffer_(at::empty({kTile * kTile}, x.options().requires_grad(false))),
+            options.form == LossForm::kInfoNce && options.contrast != Contrast::kRing,
+            kTileColumns),
+      buffer_(at::empty({kTileRows * kTileColumns}, x.options().requires_grad(false))),
       row_(x.size(0), x.device()),
       column_(all_columns_, x.device()) {}
 
 // body(row, rows, column over all ranks, text of the tile, position of the tile in the block)
 template <typename Body>
 void Ring::ForTiles(int owner, std::int64_t begin, std::int64_t end, const Body& body) {
-  for (std::int64_t column = begin; column < end; column += kTile)
-    for (std::int64_t row = 0; row < x_.size(0); row += kTile)
-      body(row, std::min(kTile, x_.size(0) - row), first_[owner] + column, column,
-           std::min(kTile, end - column));
+  for (std::int64_t column = begin; column < end; column += kTileColumns)
+    for (std::int64_t row = 0; row < x_.size(0); row += kTileRows)
+      body(row, std::min(kTileRows, x_.size(0) - row), first_[owner] + column, column,
+           std::min(kTileColumns, end - column));
 }
 
 at::Tensor Ring::Logits(std::int64_t row, std::int64_t rows, const at::Tensor& text,
@@ -237,8 +240,8 @@ void Ring::CombineColumns() {
 }
 
 void Ring::Audit(int owner, std::int64_t begin, std::int64_t end, const at::Tensor& text) {
-  for (std::int64_t column = begin; column < end; column += kTile) {
-    const std::int64_t cols = std::min(kTile, end - column), global = first_[owner] + column;
+  for (std::int64_t column = begin; column < end; column += kTileColumns) {
+    const std::int64_t cols = std::min(kTileColumns, end - column), global = first_[owner] + column;
     const at::Tensor wide = text.narrow(0, column, cols).to(at::kDouble);
     const at::Tensor logits = at::matmul(audit_x_, wide.t()).mul_(scale_);
     for (std::int64_t k = 0; k < audit_rows_.size(0); ++k) {
@@ -342,9 +345,10 @@ void Ring::BackwardTile(std::int64_t row, std::int64_t rows, std::int64_t column
 
 // sum_ij G_ij x_i . y_j, from dx = G y before the scale is applied.
 at::Tensor Ring::ScaleGradient() const {
+  constexpr std::int64_t kRows = 128;  // their products in float64 are a fraction of a tile
   double sum = 0;
-  for (std::int64_t row = 0; row < x_.size(0); row += kTile) {
-    const std::int64_t rows = std::min(kTile, x_.size(0) - row);
+  for (std::int64_t row = 0; row < x_.size(0); row += kRows) {
+    const std::int64_t rows = std::min(kRows, x_.size(0) - row);
     sum += (x_.narrow(0, row, rows) * dx_.narrow(0, row, rows)).sum(at::kDouble).item<double>();
   }
   return at::scalar_tensor(sum, x_.options());
