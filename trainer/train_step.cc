@@ -116,7 +116,8 @@ TrainStep::TrainStep(const Config& config, const ModelVocabulary& vocabulary, at
 StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double lr,
                            std::span<const double> flags, PhaseClock& clock) {
   const std::int64_t every = config_.trainer.audit_every;
-  model_->BeginStep(step, every > 0 && step % every == 0);
+  model_->BeginStep(static_cast<std::uint64_t>(step * comm_.size() + comm_.rank()),
+                    every > 0 && step % every == 0);
   const std::vector<NamedLoss> losses =
       ForwardBackward(*model_, batch, config_.trainer.accumulate, comm_, exchange_, clock);
   std::vector<double> riders;  // shares of the losses, then the flags
