@@ -406,6 +406,11 @@ RingResult RingLoss(Communicator& comm, const std::string& name, const at::Tenso
   Invariant(static_cast<int>(columns.size()) == comm.size() && y.size(0) == columns[comm.rank()] &&
                 x.dim() == 2 && y.dim() == 2 && x.size(1) == y.size(1),
             "loss '", name, "': rows ", x.sizes(), ", columns ", y.sizes());
+  // Under autocast features may come in bfloat16; logits are never taken in it.
+  if (x.scalar_type() != y.scalar_type() ||
+      (x.scalar_type() != at::kFloat && x.scalar_type() != at::kDouble))
+    return RingLoss(comm, name, x.to(at::kFloat), y.to(at::kFloat), scale.to(at::kFloat), bias,
+                    columns, std::move(positives), options);
   const at::Tensor offset = bias.defined() ? bias : at::zeros_like(scale).detach();
   const bool with_gradient =
       at::GradMode::is_enabled() &&
