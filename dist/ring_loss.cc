@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "dist/ring_audit.h"
 #include "dist/ring_walk.h"
 #include "dist/tensor.h"
 #include "ops/contrastive_tile.h"
@@ -53,8 +54,6 @@ class Ring : public torch::CustomClassHolder {
   void ForwardInfoNce();
   void CombineColumns();
   void ForwardSigLip();
-  void Audit(int owner, std::int64_t begin, std::int64_t end, const at::Tensor& text);
-  void FinishAudit();
   void BackwardTile(std::int64_t row, std::int64_t rows, std::int64_t column,
                     const at::Tensor& text, const at::Tensor& gradient);
   at::Tensor ScaleGradient() const;
@@ -71,11 +70,11 @@ class Ring : public torch::CustomClassHolder {
   RingWalk walk_;
   at::Tensor buffer_;
   Lines row_, column_;
+  double pair_weight_;  // of SigLIP
   double row_weight_ = 0, column_weight_ = 0;
   std::map<std::pair<std::int64_t, std::int64_t>, at::Tensor> cache_;  // by column, row
   std::map<std::pair<std::int64_t, std::int64_t>, double> tops_;       // largest row lse of a tile
   std::int64_t cached_bytes_ = 0;
-  at::Tensor audit_x_, audit_lse_, audit_rows_;
   at::Tensor dx_, dy_;
   double dbias_ = 0;
 };
@@ -106,7 +105,8 @@ Ring::Ring(Communicator& comm, const std::string& name, const at::Tensor& x, con
             kTileColumns),
       buffer_(at::empty({kTileRows * kTileColumns}, x.options().requires_grad(false))),
       row_(x.size(0), x.device()),
-      column_(all_columns_, x.device()) {}
+      column_(all_columns_, x.device()),
+      pair_weight_(1.0 / static_cast<double>(std::max<std::int64_t>(all_columns_, 1))) {}
 
 // body(row, rows, column over all ranks, text of the tile, position of the tile in the block)
 template <typename Body>
@@ -142,16 +142,11 @@ void Ring::AddProducts(const at::Tensor& tile, std::int64_t row, const at::Tenso
 
 void Ring::ForwardInfoNce() {
   const bool keep = with_gradient_ && options_.cache_bytes > 0;
-  const at::Device device = x_.device();
-  if (options_.audit_rows > 0 && x_.size(0) > 0) {
-    const std::int64_t count = std::min(options_.audit_rows, x_.size(0));
-    audit_rows_ = at::arange(count, at::kLong).mul(x_.size(0)).floor_divide(count);
-    audit_x_ = x_.index_select(0, audit_rows_.to(device)).to(at::kDouble);
-    audit_lse_ = at::full({count}, -kInfinity, audit_x_.options());
-  }
+  RingAudit audit;
+  if (options_.audit_rows > 0) audit = RingAudit(x_, scale_, options_.audit_rows);
   walk_.Lap([&](int owner, std::int64_t begin, std::int64_t end, const at::Tensor& block,
                 const at::Tensor&) {
-    if (audit_rows_.defined()) Audit(owner, begin, end, block);
+    audit.Add(block.slice(0, begin, end), first_[owner] + begin, *positives_);
     ForTiles(owner, begin, end,
              [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t local,
                  std::int64_t cols) {
@@ -178,7 +173,7 @@ void Ring::ForwardInfoNce() {
                if (options_.skip_epsilon > 0) tops_[{column, row}] = r.max().item<double>();
              });
   });
-  FinishAudit();
+  if (options_.audit_rows > 0) audit_error = audit.Finish(comm_, name_ + ".audit", row_.lse);
   CombineColumns();
 }
 
@@ -239,40 +234,8 @@ void Ring::CombineColumns() {
   column_.lse.masked_fill_(column_.number.le(0), kInfinity);
 }
 
-void Ring::Audit(int owner, std::int64_t begin, std::int64_t end, const at::Tensor& text) {
-  for (std::int64_t column = begin; column < end; column += kTileColumns) {
-    const std::int64_t cols = std::min(kTileColumns, end - column), global = first_[owner] + column;
-    const at::Tensor wide = text.narrow(0, column, cols).to(at::kDouble);
-    const at::Tensor logits = at::matmul(audit_x_, wide.t()).mul_(scale_);
-    for (std::int64_t k = 0; k < audit_rows_.size(0); ++k) {
-      const std::int64_t row = audit_rows_[k].item<std::int64_t>();
-      const TilePairs pairs = positives_->At(row, row + 1, global, global + cols);
-      if (pairs.ignored.defined()) logits[k].index_fill_(0, pairs.ignored, -kInfinity);
-    }
-    audit_lse_ = at::logaddexp(audit_lse_, logits.logsumexp({1}));
-  }
-}
-
-void Ring::FinishAudit() {
-  if (options_.audit_rows <= 0) return;
-  double error = 0;
-  if (audit_rows_.defined()) {
-    const at::Tensor ours = row_.lse.index_select(0, audit_rows_.to(x_.device()));
-    error = at::where(ours.eq(audit_lse_), at::zeros_like(ours), (ours - audit_lse_).abs())
-                .max()
-                .item<double>();
-  }
-  const at::Tensor mine = at::full({1}, error, row_.lse.options());
-  at::Tensor all = at::empty({comm_.size()}, mine.options());
-  comm_
-      .AllGather(name_ + ".audit", mine.const_data_ptr(), all.mutable_data_ptr(),
-                 std::vector<std::int64_t>(comm_.size(), 1), DType::kFloat64)
-      .Wait();
-  audit_error = all.max().item<double>();
-}
-
 void Ring::ForwardSigLip() {
-  const double weight = 1.0 / static_cast<double>(std::max<std::int64_t>(all_columns_, 1));
+  const double weight = pair_weight_;
   const auto work = [&](int owner, std::int64_t begin, std::int64_t end, const at::Tensor& block,
                         const at::Tensor& gradient) {
     ForTiles(
@@ -303,8 +266,6 @@ void Ring::ForwardSigLip() {
   if (!with_gradient_) return walk_.Lap(work);
   dx_ = at::zeros_like(x_);
   dy_ = walk_.LapWithGradient(work);
-  dx_.mul_(weight);
-  dy_.mul_(weight);
 }
 
 void Ring::Forward() {
@@ -370,8 +331,11 @@ torch::autograd::variable_list Ring::Backward(const at::Tensor& upstream) {
                                                  : walk_.LapWithGradient(work);
   }
   Invariant(dx_.defined(), "the backward of '", name_, "' ran twice");
-  const at::Tensor scale_gradient = ScaleGradient().mul_(upstream);
-  const double factor = scale_ * upstream.item<double>();
+  // SigLIP's coefficients are without 1 / columns until here, which saves a pass.
+  const double weight =
+      (options_.form == LossForm::kSigLip ? pair_weight_ : 1) * upstream.item<double>();
+  const at::Tensor scale_gradient = ScaleGradient().mul_(weight);
+  const double factor = scale_ * weight;
   const at::Tensor dx = std::exchange(dx_, {}).mul_(factor),
                    dy = std::exchange(dy_, {}).mul_(factor);
   return {dx, dy, scale_gradient, at::scalar_tensor(dbias_, x_.options()).mul_(upstream)};
