@@ -1,7 +1,10 @@
 // A communicator whose hops (SendReceive) arrive later than those of the one it wraps: a slow link
-// to hide behind work. All else passes through.
+// to hide behind work. All else passes through. Counts how much of the added delay a waiting caller
+// saw: the part of it after Wait() began. A step's time would say the same, but its noise on a
+// shared machine is several delays.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <thread>
@@ -14,7 +17,8 @@ class SlowHops : public dist::Communicator {
  public:
   explicit SlowHops(dist::Communicator& inner) : inner_(inner) {}
   void SetDelay(std::chrono::milliseconds delay) { delay_ = delay; }
-  int hops() const { return hops_; }  // so far
+  int hops() const { return hops_; }                   // so far
+  double seconds_exposed() const { return exposed_; }  // so far
 
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
@@ -53,11 +57,15 @@ class SlowHops : public dist::Communicator {
     dist::Ticket ticket =
         inner_.SendReceive(name, in, send_count, to, out, receive_count, from, type, site);
     if (delay_.count() == 0) return ticket;
-    return dist::Ticket(
-        std::make_shared<Late>(std::async(std::launch::async, [ticket, delay = delay_]() mutable {
-          ticket.Wait();
-          std::this_thread::sleep_for(delay);
-        })));
+    return dist::Ticket(std::make_shared<Late>(std::async(std::launch::async,
+                                                          [ticket, delay = delay_]() mutable {
+                                                            ticket.Wait();
+                                                            const Clock::time_point due =
+                                                                Clock::now() + delay;
+                                                            std::this_thread::sleep_until(due);
+                                                            return due;
+                                                          }),
+                                               delay_, &exposed_));
   }
   dist::Ticket Barrier(std::string_view name, dist::CallSite site) override {
     return inner_.Barrier(name, site);
@@ -71,20 +79,28 @@ class SlowHops : public dist::Communicator {
   dist::Traffic traffic() const override { return inner_.traffic(); }
 
  private:
+  using Clock = std::chrono::steady_clock;
   class Late : public dist::Ticket::Work {
    public:
-    explicit Late(std::future<void> arrival) : arrival_(std::move(arrival)) {}
+    Late(std::future<Clock::time_point> due, std::chrono::milliseconds delay, double* exposed)
+        : due_(std::move(due)), delay_(delay), exposed_(exposed) {}
     void Wait() override {
-      if (arrival_.valid()) arrival_.get();
+      if (!due_.valid()) return;
+      const Clock::time_point begin = Clock::now(), due = due_.get();
+      const std::chrono::duration<double> seen = due - std::max(begin, due - delay_);
+      *exposed_ += std::max(seen.count(), 0.0);
     }
 
    private:
-    std::future<void> arrival_;
+    std::future<Clock::time_point> due_;
+    std::chrono::milliseconds delay_;
+    double* exposed_;
   };
 
   dist::Communicator& inner_;
   std::chrono::milliseconds delay_{0};
   int hops_ = 0;
+  double exposed_ = 0;
 };
 
 }  // namespace vesalius::bench

@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "dist/ring_audit.h"
 #include "dist/ring_walk.h"
 #include "dist/tensor.h"
 #include "ops/contrastive_tile.h"
@@ -17,7 +18,9 @@
 namespace vesalius::dist {
 namespace {
 
-constexpr std::int64_t kTile = 512;
+// A tile: large enough for matrix products at full speed and few meetings of the threads, small
+// enough for its memory not to count.
+constexpr std::int64_t kTileRows = 1024, kTileColumns = 512;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // One line's figures, float64: log-sum-exp, sum and number of its positive logits.
@@ -51,8 +54,6 @@ class Ring : public torch::CustomClassHolder {
   void ForwardInfoNce();
   void CombineColumns();
   void ForwardSigLip();
-  void Audit(int owner, std::int64_t begin, std::int64_t end, const at::Tensor& text);
-  void FinishAudit();
   void BackwardTile(std::int64_t row, std::int64_t rows, std::int64_t column,
                     const at::Tensor& text, const at::Tensor& gradient);
   at::Tensor ScaleGradient() const;
@@ -69,11 +70,11 @@ class Ring : public torch::CustomClassHolder {
   RingWalk walk_;
   at::Tensor buffer_;
   Lines row_, column_;
+  double pair_weight_;  // of SigLIP
   double row_weight_ = 0, column_weight_ = 0;
   std::map<std::pair<std::int64_t, std::int64_t>, at::Tensor> cache_;  // by column, row
   std::map<std::pair<std::int64_t, std::int64_t>, double> tops_;       // largest row lse of a tile
   std::int64_t cached_bytes_ = 0;
-  at::Tensor audit_x_, audit_lse_, audit_rows_;
   at::Tensor dx_, dy_;
   double dbias_ = 0;
 };
@@ -100,18 +101,20 @@ Ring::Ring(Communicator& comm, const std::string& name, const at::Tensor& x, con
       options_(options),
       with_gradient_(with_gradient),
       walk_(comm, name, y.detach().contiguous(), columns,
-            options.form == LossForm::kInfoNce && options.contrast != Contrast::kRing, kTile),
-      buffer_(at::empty({kTile * kTile}, x.options().requires_grad(false))),
+            options.form == LossForm::kInfoNce && options.contrast != Contrast::kRing,
+            kTileColumns),
+      buffer_(at::empty({kTileRows * kTileColumns}, x.options().requires_grad(false))),
       row_(x.size(0), x.device()),
-      column_(all_columns_, x.device()) {}
+      column_(all_columns_, x.device()),
+      pair_weight_(1.0 / static_cast<double>(std::max<std::int64_t>(all_columns_, 1))) {}
 
 // body(row, rows, column over all ranks, text of the tile, position of the tile in the block)
 template <typename Body>
 void Ring::ForTiles(int owner, std::int64_t begin, std::int64_t end, const Body& body) {
-  for (std::int64_t column = begin; column < end; column += kTile)
-    for (std::int64_t row = 0; row < x_.size(0); row += kTile)
-      body(row, std::min(kTile, x_.size(0) - row), first_[owner] + column, column,
-           std::min(kTile, end - column));
+  for (std::int64_t column = begin; column < end; column += kTileColumns)
+    for (std::int64_t row = 0; row < x_.size(0); row += kTileRows)
+      body(row, std::min(kTileRows, x_.size(0) - row), first_[owner] + column, column,
+           std::min(kTileColumns, end - column));
 }
 
 at::Tensor Ring::Logits(std::int64_t row, std::int64_t rows, const at::Tensor& text,
@@ -139,16 +142,11 @@ void Ring::AddProducts(const at::Tensor& tile, std::int64_t row, const at::Tenso
 
 void Ring::ForwardInfoNce() {
   const bool keep = with_gradient_ && options_.cache_bytes > 0;
-  const at::Device device = x_.device();
-  if (options_.audit_rows > 0 && x_.size(0) > 0) {
-    const std::int64_t count = std::min(options_.audit_rows, x_.size(0));
-    audit_rows_ = at::arange(count, at::kLong).mul(x_.size(0)).floor_divide(count);
-    audit_x_ = x_.index_select(0, audit_rows_.to(device)).to(at::kDouble);
-    audit_lse_ = at::full({count}, -kInfinity, audit_x_.options());
-  }
+  RingAudit audit;
+  if (options_.audit_rows > 0) audit = RingAudit(x_, scale_, options_.audit_rows);
   walk_.Lap([&](int owner, std::int64_t begin, std::int64_t end, const at::Tensor& block,
                 const at::Tensor&) {
-    if (audit_rows_.defined()) Audit(owner, begin, end, block);
+    audit.Add(block.slice(0, begin, end), first_[owner] + begin, *positives_);
     ForTiles(owner, begin, end,
              [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t local,
                  std::int64_t cols) {
@@ -175,7 +173,7 @@ void Ring::ForwardInfoNce() {
                if (options_.skip_epsilon > 0) tops_[{column, row}] = r.max().item<double>();
              });
   });
-  FinishAudit();
+  if (options_.audit_rows > 0) audit_error = audit.Finish(comm_, name_ + ".audit", row_.lse);
   CombineColumns();
 }
 
@@ -236,40 +234,8 @@ void Ring::CombineColumns() {
   column_.lse.masked_fill_(column_.number.le(0), kInfinity);
 }
 
-void Ring::Audit(int owner, std::int64_t begin, std::int64_t end, const at::Tensor& text) {
-  for (std::int64_t column = begin; column < end; column += kTile) {
-    const std::int64_t cols = std::min(kTile, end - column), global = first_[owner] + column;
-    const at::Tensor wide = text.narrow(0, column, cols).to(at::kDouble);
-    const at::Tensor logits = at::matmul(audit_x_, wide.t()).mul_(scale_);
-    for (std::int64_t k = 0; k < audit_rows_.size(0); ++k) {
-      const std::int64_t row = audit_rows_[k].item<std::int64_t>();
-      const TilePairs pairs = positives_->At(row, row + 1, global, global + cols);
-      if (pairs.ignored.defined()) logits[k].index_fill_(0, pairs.ignored, -kInfinity);
-    }
-    audit_lse_ = at::logaddexp(audit_lse_, logits.logsumexp({1}));
-  }
-}
-
-void Ring::FinishAudit() {
-  if (options_.audit_rows <= 0) return;
-  double error = 0;
-  if (audit_rows_.defined()) {
-    const at::Tensor ours = row_.lse.index_select(0, audit_rows_.to(x_.device()));
-    error = at::where(ours.eq(audit_lse_), at::zeros_like(ours), (ours - audit_lse_).abs())
-                .max()
-                .item<double>();
-  }
-  const at::Tensor mine = at::full({1}, error, row_.lse.options());
-  at::Tensor all = at::empty({comm_.size()}, mine.options());
-  comm_
-      .AllGather(name_ + ".audit", mine.const_data_ptr(), all.mutable_data_ptr(),
-                 std::vector<std::int64_t>(comm_.size(), 1), DType::kFloat64)
-      .Wait();
-  audit_error = all.max().item<double>();
-}
-
 void Ring::ForwardSigLip() {
-  const double weight = 1.0 / static_cast<double>(std::max<std::int64_t>(all_columns_, 1));
+  const double weight = pair_weight_;
   const auto work = [&](int owner, std::int64_t begin, std::int64_t end, const at::Tensor& block,
                         const at::Tensor& gradient) {
     ForTiles(
@@ -300,8 +266,6 @@ void Ring::ForwardSigLip() {
   if (!with_gradient_) return walk_.Lap(work);
   dx_ = at::zeros_like(x_);
   dy_ = walk_.LapWithGradient(work);
-  dx_.mul_(weight);
-  dy_.mul_(weight);
 }
 
 void Ring::Forward() {
@@ -342,9 +306,10 @@ void Ring::BackwardTile(std::int64_t row, std::int64_t rows, std::int64_t column
 
 // sum_ij G_ij x_i . y_j, from dx = G y before the scale is applied.
 at::Tensor Ring::ScaleGradient() const {
+  constexpr std::int64_t kRows = 128;  // their products in float64 are a fraction of a tile
   double sum = 0;
-  for (std::int64_t row = 0; row < x_.size(0); row += kTile) {
-    const std::int64_t rows = std::min(kTile, x_.size(0) - row);
+  for (std::int64_t row = 0; row < x_.size(0); row += kRows) {
+    const std::int64_t rows = std::min(kRows, x_.size(0) - row);
     sum += (x_.narrow(0, row, rows) * dx_.narrow(0, row, rows)).sum(at::kDouble).item<double>();
   }
   return at::scalar_tensor(sum, x_.options());
@@ -366,8 +331,11 @@ torch::autograd::variable_list Ring::Backward(const at::Tensor& upstream) {
                                                  : walk_.LapWithGradient(work);
   }
   Invariant(dx_.defined(), "the backward of '", name_, "' ran twice");
-  const at::Tensor scale_gradient = ScaleGradient().mul_(upstream);
-  const double factor = scale_ * upstream.item<double>();
+  // SigLIP's coefficients are without 1 / columns until here, which saves a pass.
+  const double weight =
+      (options_.form == LossForm::kSigLip ? pair_weight_ : 1) * upstream.item<double>();
+  const at::Tensor scale_gradient = ScaleGradient().mul_(weight);
+  const double factor = scale_ * weight;
   const at::Tensor dx = std::exchange(dx_, {}).mul_(factor),
                    dy = std::exchange(dy_, {}).mul_(factor);
   return {dx, dy, scale_gradient, at::scalar_tensor(dbias_, x_.options()).mul_(upstream)};
@@ -402,6 +370,11 @@ RingResult RingLoss(Communicator& comm, const std::string& name, const at::Tenso
   Invariant(static_cast<int>(columns.size()) == comm.size() && y.size(0) == columns[comm.rank()] &&
                 x.dim() == 2 && y.dim() == 2 && x.size(1) == y.size(1),
             "loss '", name, "': rows ", x.sizes(), ", columns ", y.sizes());
+  // Under autocast features may come in bfloat16; logits are never taken in it.
+  if (x.scalar_type() != y.scalar_type() ||
+      (x.scalar_type() != at::kFloat && x.scalar_type() != at::kDouble))
+    return RingLoss(comm, name, x.to(at::kFloat), y.to(at::kFloat), scale.to(at::kFloat), bias,
+                    columns, std::move(positives), options);
   const at::Tensor offset = bias.defined() ? bias : at::zeros_like(scale).detach();
   const bool with_gradient =
       at::GradMode::is_enabled() &&

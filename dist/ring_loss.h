@@ -47,7 +47,8 @@ struct RingResult {
 };
 
 // Collective; on every rank the backward runs where the forward did. x [n, d] this rank's rows and
-// y [columns[rank], d] its columns, float32 or float64; scale and (SigLIP only) bias 0-dim. Ranks
+// y [columns[rank], d] its columns, float32 or float64 (others are
+// taken to float32); scale and (SigLIP only) bias 0-dim. Ranks
 // may hold any number of rows and columns, zero included. `positives` is kept until the backward.
 RingResult RingLoss(Communicator& comm, const std::string& name, const at::Tensor& x,
                     const at::Tensor& y, const at::Tensor& scale, const at::Tensor& bias,

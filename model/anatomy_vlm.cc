@@ -1,5 +1,6 @@
 #include "model/anatomy_vlm.h"
 
+#include "base/hash.h"
 #include "data/record.h"
 
 namespace vesalius::model {
@@ -33,12 +34,17 @@ BatchTensors BatchTensors::Slice(std::int64_t i0, std::int64_t i1, std::int64_t 
     if (of_image->defined()) *of_image = of_image->slice(0, i0, i1);
   for (at::Tensor* of_text : {&slice.texts, &slice.signatures})
     if (of_text->defined()) *of_text = of_text->slice(0, t0, t1);
+  slice.first_image += i0;
+  slice.first_text += t0;
   return slice;
 }
 
 AnatomyVlm::AnatomyVlm(const ModelConfig& config, std::uint64_t seed, at::Tensor label_prompts,
                        at::Tensor family)
-    : config_(config), label_prompts_(std::move(label_prompts)), family_(std::move(family)) {
+    : config_(config),
+      seed_(seed),
+      label_prompts_(std::move(label_prompts)),
+      family_(std::move(family)) {
   Initialiser init(seed);
   const std::int64_t width = config.vision.width, d = config.embed_dim;
   vision_ = register_module("vision", std::make_shared<VisionTransformer>(init, config.vision));
@@ -101,7 +107,15 @@ void AnatomyVlm::SetStage(int stage) {
   }
 }
 
-void AnatomyVlm::BeginStep(std::int64_t /*step*/, bool audit) { audit_ = audit; }
+void AnatomyVlm::BeginStep(std::uint64_t stream, bool audit) {
+  stream_ = stream;
+  audit_ = audit;
+}
+
+Dropout AnatomyVlm::DropoutOf(Tower tower, std::int64_t first, std::int64_t count) const {
+  const std::uint64_t key = Mix64(Mix64(seed_ + static_cast<std::uint64_t>(tower)) + stream_);
+  return {config_.dropout, key, at::arange(first, first + count, at::kLong)};
+}
 
 at::Tensor AnatomyVlm::Boxes(const at::Tensor& regions) const {
   const at::Tensor hidden = at::relu(box2_->Forward(at::relu(box1_->Forward(regions))));
@@ -115,14 +129,19 @@ at::Tensor AnatomyVlm::RegionEmbedding(const VisionTransformer::Output& out) con
 
 Features AnatomyVlm::Encode(const BatchTensors& slice) {
   Features features;
-  const VisionTransformer::Output out = vision_->Forward(slice.image);
+  const std::int64_t images = slice.image.size(0);
+  const VisionTransformer::Output out =
+      vision_->Forward(slice.image, DropoutOf(Tower::kVision, slice.first_image, images));
   features["box"] = Boxes(out.regions);
   features["presence"] = presence_->Forward(out.regions).squeeze(-1);
   if (stage_ >= 2) features["global"] = L2Normalise(global_->Forward(out.cls));
-  if (stage_ >= 2 && NeedsReports()) features["report"] = text_->Forward(slice.reports);
+  if (stage_ >= 2 && NeedsReports())
+    features["report"] =
+        text_->Forward(slice.reports, DropoutOf(Tower::kReport, slice.first_image, images));
   if (NeedsRegionTexts(stage_)) {
     features["region"] = RegionEmbedding(out);
-    features["text"] = text_->Forward(slice.texts);
+    features["text"] =
+        text_->Forward(slice.texts, DropoutOf(Tower::kText, slice.first_text, slice.texts.size(0)));
   }
   return features;
 }

@@ -53,6 +53,7 @@ struct ModelConfig {
   double label_bias = 0;   // start of the image-label logit bias
   LossConfig loss;
   ContrastConfig contrast;
+  double dropout = 0;  // of what each branch of a block adds, in training
 };
 
 }  // namespace vesalius::model

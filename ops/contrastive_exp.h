@@ -43,9 +43,7 @@ VESALIUS_INLINE double Exp(double x) { return std::exp(x); }
 // log(1 + e) for e in [0, 1] by 2 atanh(e / (2 + e)); relative error 1e-7.
 VESALIUS_INLINE float Log1p(float e) {
   const float t = e / (2.0F + e), u = t * t;
-  float p = 1.0F / 17;
-  p = p * u + 1.0F / 15;
-  p = p * u + 1.0F / 13;
+  float p = 1.0F / 13;
   p = p * u + 1.0F / 11;
   p = p * u + 1.0F / 9;
   p = p * u + 1.0F / 7;

@@ -64,10 +64,11 @@ VESALIUS_INLINE SigmoidSums SigmoidTermsOf(const Tile<T>& tile, T bias) {
     T loss = 0, sigmoid = 0;
 #pragma omp simd reduction(+ : loss, sigmoid)
     for (std::int64_t j = 0; j < tile.cols; ++j) {
-      const T x = l[j] + bias;
-      const T e = Exp(x > 0 ? -x : x);
-      const T of_pair = (x > 0 ? T{1} : e) / (T{1} + e);
-      loss += (x > 0 ? x : T{0}) + Log1p(e);
+      // Without branches, or it is not vectorised; -1e4 stands for -infinity.
+      const T in = l[j] + bias, x = in > T{-1e4} ? in : T{-1e4}, size = std::abs(x);
+      const T e = Exp(-size), inverse = T{1} / (T{1} + e);
+      const T of_pair = x > 0 ? inverse : e * inverse;
+      loss += (x + size) * T{0.5} + Log1p(e);
       sigmoid += of_pair;
       l[j] = of_pair;
     }

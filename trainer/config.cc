@@ -230,6 +230,7 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
   check.Number("model.temperature", in.temperature(), 0.01, 0.5);
   check.Number("model.label_scale", in.label_scale(), 1e-3, 1e3);
   check.Number("model.label_bias", in.label_bias(), -100, 100);
+  check.Number("model.dropout", in.dropout(), 0, 0.9);
   const TextProto& text = in.text();
   check.Range("model.text.width", text.width(), 1, 65536);
   check.Range("model.text.depth", text.depth(), 1, 256);
@@ -262,6 +263,7 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
   out.label_bias = in.label_bias();
   out.loss = {loss.anatomy(), loss.presence(), loss.global(), loss.fine(),
               loss.pair(),    loss.l1(),       loss.giou()};
+  out.dropout = in.dropout();
   out.contrast = {loss.pair_form(), loss.positives(), dist.contrast(), dist.logit_cache_mb() << 20};
   return out;
 }

@@ -139,7 +139,8 @@ StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double 
   EndStep();
   if (exchange_.Rebuild()) optimiser_.Repartition(exchange_);
   const std::int64_t every = config_.trainer.audit_every;
-  model_->BeginStep(step, every > 0 && step % every == 0);
+  model_->BeginStep(static_cast<std::uint64_t>(step * comm_.size() + comm_.rank()),
+                    every > 0 && step % every == 0);
   const std::vector<NamedLoss> losses =
       ForwardBackward(*model_, batch, config_.trainer.accumulate, comm_, exchange_, clock);
   std::vector<double> riders;  // shares of the losses, then the flags

@@ -11,6 +11,7 @@
 
 #include "dist/bootstrap.h"
 #include "dist/gather.h"
+#include "ops/cpu_memory.h"
 
 namespace vesalius::dist {
 namespace {
@@ -219,6 +220,44 @@ TEST(RingLoss, SkippingIsOffByDefaultAndBounded) {
   const Outcome skipped = Ours(p, 1, at::kFloat, options, false, extra);
   EXPECT_EQ(skipped.loss, exact.loss);
   EXPECT_LE((skipped.dx - exact.dx).abs().max().item<double>(), 1e-4);
+}
+
+// Above inputs and gradients: a tile, and a few numbers a line.
+TEST(RingLoss, MemoryGrowsWithTheBatchNotWithItsSquare) {
+  const RingOptions options;
+  const std::int64_t width = 16;
+  for (const std::int64_t rows : {2048, 4096, 8192}) {
+    const at::Tensor x = at::randn({rows, width}).requires_grad_(true);
+    const at::Tensor y = at::randn({rows, width}).requires_grad_(true);
+    RunLocalRanks(1, [&](Bootstrap& bootstrap) {
+      const auto comm = bootstrap.MakeCommunicator(Device::kCpu, {});
+      const ops::CpuMemoryMeter meter;
+      const at::Tensor loss = RingLoss(*comm, "loss", x, y, at::scalar_tensor(2.0, at::kFloat), {},
+                                       {rows}, std::make_shared<KeyPositives>(0), options)
+                                  .loss;
+      loss.backward();
+      const std::int64_t gradients = 2 * rows * width * 4;
+      EXPECT_LE(meter.peak() - gradients, (3 << 20) + 160 * rows) << rows << " rows";
+    });
+  }
+}
+
+TEST(RingLoss, TakesBFloat16FeaturesInFloat32) {
+  const at::Tensor x = at::randn({20, 8}).to(at::kBFloat16).requires_grad_(true);
+  const at::Tensor y = at::randn({20, 8}).to(at::kBFloat16).requires_grad_(true);
+  RunLocalRanks(1, [&](Bootstrap& bootstrap) {
+    const auto comm = bootstrap.MakeCommunicator(Device::kCpu, {});
+    const auto loss = [&](const at::Tensor& a, const at::Tensor& b) {
+      return RingLoss(*comm, "loss", a, b, at::scalar_tensor(2.0, at::kFloat), {}, {20},
+                      std::make_shared<KeyPositives>(0), {})
+          .loss;
+    };
+    const at::Tensor ours = loss(x, y);
+    ours.backward();
+    EXPECT_EQ(ours.item<double>(),
+              loss(x.detach().to(at::kFloat), y.detach().to(at::kFloat)).item<double>());
+    EXPECT_EQ(x.grad().scalar_type(), at::kBFloat16);
+  });
 }
 
 }  // namespace

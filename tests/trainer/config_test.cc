@@ -45,6 +45,7 @@ TEST(Config, ValuesOutOfRangeNameKeyAndRange) {
   FailureOf({"trainer.lr=fast"});
   FailureOf({"model.image_size=60"});  // not a multiple of the patch
   FailureOf({"model.positions=random"});
+  FailureOf({"model.dropout=0.95"});
   FailureOf({"loss.pair_form=clip"});
   FailureOf({"loss.positives=keep"});
   FailureOf({"dist.contrast=star"});
