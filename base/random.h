@@ -18,7 +18,6 @@ enum class Purpose : std::uint32_t {
   kPhantom = 6,
   kSplit = 7,
   kTest = 8,
-  kConcepts = 11,
 };
 
 // Four 32-bit outputs of Philox4x32-10 for one counter and key.

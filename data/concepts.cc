@@ -4,24 +4,13 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "base/random.h"
 
 namespace vesalius::data {
-namespace {
-
-constexpr double kLeftOut = 0.5;  // of the findings that an image does not have
-
-// Findings that may be shown for row `row`: not its own, and of the others a random part.
-std::vector<std::uint8_t> Shown(const Batch& batch, std::size_t row, std::size_t findings,
-                                Random random) {
-  std::vector<std::uint8_t> shown(findings);
-  for (auto& one : shown) one = random.Bernoulli(1 - kLeftOut) ? 1 : 0;
-  for (std::size_t i = 0; i < kRegions * findings; ++i)
-    if (batch.region_labels[row * kRegions * findings + i] == 1) shown[i % findings] = 0;
-  return shown;
+std::vector<std::string> ConceptNames(const Vocabulary& vocabulary) {
+  std::vector<std::string> names(kRegionNames.begin(), kRegionNames.end());
+  for (const Finding& finding : vocabulary.findings) names.push_back(finding.name);
+  return names;
 }
-
-}  // namespace
 
 std::string SerializeConceptGraph(const ConceptGraph& graph) {
   std::string text = StrCat(graph.concepts, " ", graph.each);
@@ -72,23 +61,6 @@ ConceptGraph MakeConceptGraph(const std::vector<std::int64_t>& counts, std::size
     }
   }
   return graph;
-}
-
-std::vector<std::int64_t> ConceptsForTraining(const Batch& batch, const ConceptGraph& graph,
-                                              std::uint64_t seed) {
-  const auto findings = static_cast<std::size_t>(graph.concepts - ConceptCount(0));
-  std::vector<std::int64_t> out;
-  for (std::size_t row = 0; row < static_cast<std::size_t>(batch.rows); ++row) {
-    const std::vector<std::uint8_t> shown =
-        Shown(batch, row, findings,
-              Random(seed, Purpose::kConcepts, static_cast<std::uint64_t>(batch.state.samples),
-                     static_cast<std::uint64_t>(batch.sample_ids[row])));
-    for (const std::int64_t id : graph.of_region) {
-      const bool finding = id >= FindingConcept(0);
-      out.push_back(finding && !shown[static_cast<std::size_t>(id - FindingConcept(0))] ? -1 : id);
-    }
-  }
-  return out;
 }
 
 }  // namespace vesalius::data

@@ -2,16 +2,15 @@
 // module 8). Ids: 0 is nothing; 1 + r the anatomy of region r; then the findings in the manifest's
 // order. A region's neighbours are the findings that the training split reports for it.
 //
-// Labels must not leak: in training no region of an image is shown a finding that the image has
-// anywhere. Because a missing finding would then say that it is there, every other finding is left
-// out at random as often as not.
+// Labels do not leak: what a region is shown follows from the training split as a whole and is the
+// same for every image, in training and after. Nothing is chosen, or left out, by an image's own
+// findings; leaving them out would tell of them.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "data/batch.h"
 #include "data/dataset.h"
 
 namespace vesalius::data {
@@ -21,6 +20,9 @@ inline std::int64_t FindingConcept(std::size_t finding) {
   return 1 + kRegions + static_cast<std::int64_t>(finding);
 }
 inline std::int64_t ConceptCount(std::size_t findings) { return FindingConcept(findings); }
+
+// The name of every concept but nothing, from id 1 on: regions, then findings.
+std::vector<std::string> ConceptNames(const Vocabulary& vocabulary);
 
 struct ConceptGraph {
   std::int64_t concepts = 0;            // ConceptCount of the data set
@@ -36,10 +38,5 @@ void CountFindings(const Record& record, std::vector<std::int64_t>* counts);
 // The most frequent findings of each region, at most each - 1; ties to the lower finding.
 ConceptGraph MakeConceptGraph(const std::vector<std::int64_t>& counts, std::size_t findings,
                               std::int64_t each);
-
-// Concepts for the rows of a training batch: [rows, 29, each], -1 = none. Depends on seed, position
-// and sample only.
-std::vector<std::int64_t> ConceptsForTraining(const Batch& batch, const ConceptGraph& graph,
-                                              std::uint64_t seed);
 
 }  // namespace vesalius::data

@@ -4,10 +4,12 @@
 
 #include <condition_variable>
 #include <deque>
-#include <exception>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
+
+#include "base/error.h"
 
 namespace vesalius::dist {
 namespace {
@@ -17,20 +19,27 @@ struct Job {
   std::mutex mutex;
   std::condition_variable changed;
   bool done = false;
-  std::exception_ptr error;
+  // What it threw, as values: whoever waits throws an exception that no other thread ever sees.
+  ExitCode code = ExitCode::kFinished;
+  std::string message;
 
   void Run() {
-    std::exception_ptr thrown;
     try {
       body();
-    } catch (...) {
-      thrown = std::current_exception();
+    } catch (const Error& error) {
+      Fail(error.code(), error.what());
+    } catch (const std::exception& error) {
+      Fail(ExitCode::kBug, StrCat("internal error: ", error.what()));
     }
     body = nullptr;  // releases what it holds before anybody is told
     std::lock_guard lock(mutex);
-    error = thrown;
     done = true;
     changed.notify_all();
+  }
+
+  void Fail(ExitCode with, std::string what) {
+    code = with;
+    message = std::move(what);
   }
 };
 
@@ -49,7 +58,7 @@ class JobWork : public Ticket::Work {
   void Wait() override {
     std::unique_lock lock(job_->mutex);
     job_->changed.wait(lock, [this] { return job_->done; });
-    if (job_->error) std::rethrow_exception(job_->error);
+    if (job_->code != ExitCode::kFinished) throw Error(job_->code, job_->message);
   }
 
  private:

@@ -18,6 +18,7 @@ static ExitCode Run(const Arguments& arguments) {
   options.data = arguments.repeated.at("data");
   options.run = FLAGS_run;
   options.set = arguments.repeated.at("set");
+  options.init = arguments.repeated.at("init");
   options.resume = FLAGS_resume;
   options.device = FLAGS_device;
   options.check = FLAGS_check;
@@ -34,11 +35,13 @@ Command PretrainCommand() {
       "d=$(mktemp -d)\n"
       "vesalius phantom --out $d/phantom --samples 200\n"
       "vesalius pretrain --preset demo --data $d/phantom --run $d/run --set trainer.steps=20",
-      {{"preset", "NAME", "a configuration that comes along: demo, tiny, small, base, pairs"},
+      {{"preset", "NAME", "a configuration that comes along: demo, tiny, small, base, pairs, knowledge, frozen_text"},
        {"config", "FILE", "a configuration of your own, Protobuf text, instead of a preset"},
        {"data", "DIR", "a data set", Flag::kRequiredRepeated},
        {"run", "DIR", "the run's folder: checkpoints, metrics, logs", Flag::kRequired},
        {"set", "KEY=VALUE", "sets one key of the configuration: trainer.lr=1e-4", Flag::kRepeated},
+       {"init", "FILE", "start from the weights of a safetensors file: timm ViT, Hugging Face BERT",
+        Flag::kRepeated},
        {"resume", "HOW", "auto (newest good checkpoint), none, or a run or step folder"},
        {"device", "NAME", "auto, cpu or cuda", Flag::kOptional, {"auto", "cpu", "cuda"}},
        {"local-ranks", "N", "N ranks as threads of this process, without MPI; 0: no"},

@@ -25,6 +25,7 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   bool NeedsRegionTexts(int stage) const override;
   bool NeedsReports() const override { return config_.loss.pair > 0; }
   void SetStage(int stage) override;
+  void BeginStep(std::uint64_t stream, bool audit) override;
   Features Encode(const BatchTensors& slice) override;
   std::vector<NamedLoss> Loss(const Features& features, const BatchTensors& batch,
                               dist::Communicator& comm) override;
@@ -33,17 +34,14 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
 
   // Texts are looked up from now on. The encoder must be frozen and have its final weights.
   void UseSentences(std::shared_ptr<SentenceTable> sentences);
-  // Knowledge rows come from `table` in training. `of_region` [29, R] int64: what inference shows
-  // every image, -1 = none. Without a call the module is left out.
+  // Knowledge rows come from `table` in training: those of `of_region` [29, R] int64, -1 = none,
+  // for every image. Without a call the module is left out.
   void UseKnowledge(std::shared_ptr<dist::ShardedTable> table, const at::Tensor& of_region);
-  // Collective: takes the rows of `of_region` from the table as they are now, for EncodeImages.
+  // Collective: takes the rows from the table as they are now, for EncodeImages.
   void RefreshKnowledge();
-  // The same without a table: rows [29, R, d_k].
+  // The same without a table: rows [29, R, H].
   void SetKnowledgeRows(const at::Tensor& rows, const at::Tensor& of_region);
   const at::Tensor& knowledge_rows() const { return knowledge_rows_; }  // undefined without
-
-  const SentenceTable* sentences() const { return sentences_.get(); }
-  const dist::ShardedTable* knowledge_table() const { return knowledge_table_.get(); }
 
   // For evaluation and embedding, all heads whatever the stage.
   struct ImageOutput {
@@ -59,16 +57,19 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   const ModelConfig& config() const { return config_; }
 
  private:
+  enum class Tower { kVision, kText, kReport };
+  Dropout DropoutOf(Tower tower, std::int64_t first, std::int64_t count) const;
   at::Tensor Boxes(const at::Tensor& regions) const;
-  // rows [n or 1, 29, R, d_k], valid [n or 1, 29, R]; undefined: no knowledge.
-  at::Tensor RegionEmbedding(const VisionTransformer::Output& out, const at::Tensor& rows,
-                             const at::Tensor& valid) const;
-  at::Tensor RegionEmbedding(const VisionTransformer::Output& out, const BatchTensors& slice);
+  // rows [1, 29, R, H]; undefined: no knowledge.
+  at::Tensor RegionEmbedding(const VisionTransformer::Output& out, const at::Tensor& rows) const;
+  at::Tensor KnowledgeRows();  // of knowledge_ids_, from the table
   // Unit vectors of texts, encoded or looked up.
-  at::Tensor Texts(const at::Tensor& keys, const at::Tensor& ids);
+  at::Tensor Texts(const at::Tensor& keys, const at::Tensor& ids, const Dropout& dropout);
 
   ModelConfig config_;
   int stage_ = 3;
+  bool audit_ = false;
+  std::uint64_t seed_, stream_ = 0;
   at::Tensor label_prompts_, family_;
   std::shared_ptr<VisionTransformer> vision_;
   std::shared_ptr<TextEncoder> text_;
@@ -77,8 +78,9 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   std::shared_ptr<SentenceTable> sentences_;             // none: texts are encoded
   std::shared_ptr<dist::ShardedTable> knowledge_table_;  // none outside training
   at::Tensor prompt_pooled_;                             // of label_prompts_, with sentences_
-  at::Tensor knowledge_ids_, knowledge_valid_, knowledge_rows_;    // [29, R], [29, R, d_k]
+  at::Tensor knowledge_ids_, knowledge_valid_, knowledge_rows_;    // [29, R], and [1, 29, R, H]
   at::Tensor fine_scale_, pair_scale_, label_scale_, label_bias_;  // scales as logarithms
+  at::Tensor pair_bias_;                                           // SigLIP only
 };
 
 }  // namespace vesalius::model

@@ -2,6 +2,7 @@
 // whose file trainer/config.proto documents every key, default and range.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace vesalius::model {
@@ -34,7 +35,6 @@ struct TextConfig {
 // Knowledge rows for regions (model/knowledge.h).
 struct KnowledgeConfig {
   bool enabled = false;
-  int width = 0;          // d_k, of a concept's row
   int heads = 0;          // of the attention; divides the vision width
   int rows = 0;           // R, concepts of a region at most
   std::string optimiser;  // of the rows: "adam" (lazy) or "adagrad" (row-wise)
@@ -43,6 +43,14 @@ struct KnowledgeConfig {
 struct LossConfig {
   double anatomy = 0, presence = 0, global = 0, fine = 0, pair = 0;  // weights; 0 leaves a loss out
   double l1 = 0, giou = 0;                                           // inside the anatomy loss
+};
+
+// How the contrastive losses run (dist/ring_loss.h).
+struct ContrastConfig {
+  std::string pair_form = "infonce";   // or "siglip"
+  std::string positives = "share";     // or "drop": pairs of equal reports beside the own one
+  std::string contrast = "hybrid";     // or "gather", "ring"
+  std::int64_t logit_cache_bytes = 0;  // of the pair loss
 };
 
 struct ModelConfig {
@@ -54,6 +62,8 @@ struct ModelConfig {
   double label_scale = 0;  // start of the image-label logit scale
   double label_bias = 0;   // start of the image-label logit bias
   LossConfig loss;
+  ContrastConfig contrast;
+  double dropout = 0;  // of what each branch of a block adds, in training
 };
 
 }  // namespace vesalius::model

@@ -5,13 +5,13 @@
 namespace vesalius::model {
 
 KnowledgeAttention::KnowledgeAttention(Initialiser& init, std::int64_t width,
-                                       const KnowledgeConfig& config)
-    : heads_(config.heads) {
+                                       std::int64_t row_width, std::int64_t heads)
+    : heads_(heads) {
   norm_region_ = register_module("norm_region", std::make_shared<LayerNorm>(width, 1e-6));
-  norm_row_ = register_module("norm_row", std::make_shared<LayerNorm>(config.width, 1e-6));
+  norm_row_ = register_module("norm_row", std::make_shared<LayerNorm>(row_width, 1e-6));
   query_ = register_module("query", std::make_shared<Linear>(init, width, width));
-  key_ = register_module("key", std::make_shared<Linear>(init, config.width, width));
-  value_ = register_module("value", std::make_shared<Linear>(init, config.width, width));
+  key_ = register_module("key", std::make_shared<Linear>(init, row_width, width));
+  value_ = register_module("value", std::make_shared<Linear>(init, row_width, width));
   out_ = register_module("out", std::make_shared<Linear>(init, width, width));
   gate_ = register_parameter("gate", at::zeros({}));
 }

@@ -4,16 +4,17 @@
 // the one without knowledge.
 #pragma once
 
-#include "model/config.h"
 #include "model/layers.h"
 
 namespace vesalius::model {
 
 class KnowledgeAttention : public torch::nn::Module {
  public:
-  KnowledgeAttention(Initialiser& init, std::int64_t width, const KnowledgeConfig& config);
+  // D = `width`, rows of `row_width` values; `heads` divides D.
+  KnowledgeAttention(Initialiser& init, std::int64_t width, std::int64_t row_width,
+                     std::int64_t heads);
 
-  // regions [n, M, D]; rows [n, M, R, d_k] (n may be 1 for all); valid [n, M, R] bool, at least one
+  // regions [n, M, D]; rows [n or 1, M, R, row_width]; valid [n or 1, M, R] bool, at least one
   // true of each R -> [n, M, D].
   at::Tensor Forward(const at::Tensor& regions, const at::Tensor& rows,
                      const at::Tensor& valid) const;

@@ -13,18 +13,20 @@ class TextEncoder : public torch::nn::Module {
   TextEncoder(Initialiser& init, const TextConfig& config, int embed_dim);
 
   // ids [n, t] int64, 0 = padding -> last hidden states [n, t, H].
-  at::Tensor Hidden(const at::Tensor& ids) const;
+  at::Tensor Hidden(const at::Tensor& ids, const Dropout& dropout = {}) const;
   // ids [n, t] -> unit vectors [n, d]; no rows give an empty [0, d] that still takes part in
   // autograd.
-  at::Tensor Forward(const at::Tensor& ids) const { return Project(Pooled(ids)); }
+  at::Tensor Forward(const at::Tensor& ids, const Dropout& dropout = {}) const {
+    return Project(Pooled(ids, dropout));
+  }
   // Its two halves: [n, t] -> [n, H] -> [n, d]. Texts of similar length are encoded together, so
   // that little is computed on padding.
-  at::Tensor Pooled(const at::Tensor& ids) const;
+  at::Tensor Pooled(const at::Tensor& ids, const Dropout& dropout = {}) const;
   at::Tensor Project(const at::Tensor& pooled) const;
   std::int64_t width() const { return config_.width; }  // H
 
  private:
-  at::Tensor PooledTogether(const at::Tensor& ids) const;
+  at::Tensor PooledTogether(const at::Tensor& ids, const Dropout& dropout) const;
   TextConfig config_;
   at::Tensor words_, positions_, token_type_;
   std::shared_ptr<LayerNorm> norm_;

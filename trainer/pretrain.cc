@@ -15,12 +15,16 @@
 #include "checkpoints/reader.h"
 #include "dist/bootstrap.h"
 #include "trainer/device.h"
+#include "trainer/initial_weights.h"
 #include "trainer/stop_signal.h"
 #include "trainer/train.h"
 #include "trainer/wordpieces.h"
 
 namespace vesalius::trainer {
 namespace {
+
+// A text tower that comes from a file has it.
+constexpr const char* kFirstOfText = "text.embeddings.word_embeddings";
 
 // What is validated before anything starts.
 struct Inputs {
@@ -57,6 +61,7 @@ Inputs LoadInputs(const PretrainOptions& options) {
 struct Start {
   std::unique_ptr<checkpoints::Attempt> attempt;
   std::string resume_from;
+  InitialWeights initial;
 };
 
 bool IsUsed(const std::string& run) {
@@ -115,17 +120,28 @@ void SetNewerAside(const std::string& run, const std::string& resume_from) {
   }
 }
 
+// What --init gives; nothing when the run goes on from `resume_from`.
+InitialWeights InitialWeightsOf(const PretrainOptions& options, const Inputs& in,
+                                const std::string& resume_from) {
+  if (options.init.empty() || !resume_from.empty()) return {};
+  return ReadInitialWeights(options.init, in.config, in.vocabulary);
+}
+
 // What a start in this run folder would meet, without touching it (--check).
 void CheckStart(const PretrainOptions& options, const Inputs& in) {
   RequireUnused(options);
-  if (const std::string found = FindCheckpoint(options); !found.empty()) RequireFits(found, in);
+  const std::string found = FindCheckpoint(options);
+  if (!found.empty()) RequireFits(found, in);
+  const InitialWeights initial = InitialWeightsOf(options, in, found);
+  for (const std::string& line : initial.summary) std::cout << "# " << line << "\n";
 }
 
 Start BeginAttempt(const PretrainOptions& options, const Inputs& in) {
   RequireUnused(options);
-  Start start{checkpoints::Attempt::Acquire(options.run), ""};
+  Start start{checkpoints::Attempt::Acquire(options.run), "", {}};
   start.resume_from = FindCheckpoint(options);
   if (!start.resume_from.empty()) RequireFits(start.resume_from, in);
+  start.initial = InitialWeightsOf(options, in, start.resume_from);
   SetNewerAside(options.run, start.resume_from);
   checkpoints::UnmarkDone(options.run);
   const std::string folder = StrCat(options.run, "/attempts/", start.attempt->number());
@@ -176,6 +192,18 @@ void WritePid(const std::string& run, int attempt, int rank) {
   WriteFileAtomic(StrCat(folder, "/rank-", rank, ".pid"), StrCat(::getpid(), "\n"));
 }
 
+// Says where the weights come from.
+void TellStart(const PretrainOptions& options, const Config& config, const Start& start) {
+  if (!start.resume_from.empty()) {
+    if (!options.init.empty())
+      log::Info("--init is ignored: the run goes on from ", start.resume_from);
+    return;
+  }
+  for (const std::string& line : start.initial.summary) log::Info(line);
+  if (config.model.text.frozen && start.initial.tensors.count(kFirstOfText) == 0)
+    log::Warning("model.text.frozen without --init for the text tower: its random start stays");
+}
+
 ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, const Inputs& in) {
   RequireAgreement(bootstrap, in);
   RequireEnoughSamples(in.config, bootstrap.size());
@@ -202,8 +230,11 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
   if (bootstrap.rank() == 0)
     log::Info("attempt ", attempt, ": ", bootstrap.size(), " rank(s) over ", comm->backend(), ", ",
               at::get_num_threads(), " thread(s) each, ", in.train->size(), " training samples");
+  const bool fresh = parts[2].empty();
+  if (bootstrap.rank() == 0) TellStart(options, in.config, start);
   const ExitCode code = Train({in.config, options.run, *comm, device, in.train, in.valid,
-                               in.vocabulary, start.attempt.get(), parts[1], attempt, parts[2]});
+                               in.vocabulary, start.attempt.get(), parts[1], attempt, parts[2],
+                               fresh && !options.init.empty() ? &start.initial : nullptr});
   if (code == ExitCode::kFinished && bootstrap.rank() == 0)
     log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run,
               "/ckpt");

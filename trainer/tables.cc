@@ -5,10 +5,10 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "data/region_text.h"
 #include "data/tokenizer.h"
 #include "dist/table/planner.h"
+#include "trainer/model_setup.h"
 
 namespace vesalius::trainer {
 namespace {
@@ -17,7 +17,6 @@ using checkpoints::Role;
 using checkpoints::TensorView;
 
 constexpr char kKnowledge[] = "knowledge.table";
-constexpr double kRowStd = 0.1;  // of the start of a concept's row
 
 // What the ranks learn from reading the training split.
 class Survey {
@@ -45,6 +44,7 @@ class Survey {
       AddSentence(sentences[i]);
   }
 
+  const data::Tokenizer& tokenizer() const { return tokenizer_; }
   const model::SentenceTable::Texts& texts() const { return keyed_; }
   std::vector<std::int64_t>& counts() { return counts_; }
 
@@ -101,15 +101,19 @@ dist::TableStrategy Strategy(const Config& config, dist::Communicator& comm,
   return plan.strategy;
 }
 
-// Rows [begin, end) of the start, the same on any number of ranks; row 0 is nothing.
-at::Tensor StartRows(std::uint64_t seed, std::int64_t begin, std::int64_t end, std::int64_t width) {
-  at::Tensor rows = at::zeros({end - begin, width}, at::kFloat);
-  for (std::int64_t row = std::max<std::int64_t>(begin, 1); row < end; ++row) {
-    Random random(seed, Purpose::kConcepts, ~std::uint64_t{0}, static_cast<std::uint64_t>(row));
-    float* to = rows.mutable_data_ptr<float>() + (row - begin) * width;
-    for (std::int64_t i = 0; i < width; ++i) to[i] = static_cast<float>(kRowStd * random.Normal());
-  }
-  return rows;
+// Rows [begin, end) of the start: the text tower's vectors of the concepts' names; row 0, which is
+// nothing, stays zero.
+at::Tensor StartRows(const std::vector<std::string>& names, const data::Tokenizer& tokenizer,
+                     std::int64_t begin, std::int64_t end, at::Device device,
+                     const model::AnatomyVlm& model) {
+  const at::NoGradGuard no_grad;
+  std::vector<std::vector<std::int64_t>> ids;
+  for (std::int64_t row = std::max<std::int64_t>(begin, 1); row < end; ++row)
+    ids.push_back(tokenizer.EncodeWithSpecials(names[static_cast<std::size_t>(row - 1)],
+                                               model.config().text.positions));
+  const at::Tensor rows = model.text().Pooled(PadIds(ids).to(device)).cpu();
+  const bool with_nothing = begin == 0 && end > 0;
+  return with_nothing ? at::cat({at::zeros({1, rows.size(1)}, rows.options()), rows}) : rows;
 }
 
 at::Tensor OfRegion(const data::ConceptGraph& graph) {
@@ -117,44 +121,45 @@ at::Tensor OfRegion(const data::ConceptGraph& graph) {
 }
 
 void SetUpSentences(const Config& config, const Survey& survey, dist::Communicator& comm,
-                    at::Device device, model::AnatomyVlm* model) {
+                    at::Device device, Tables* tables, model::AnatomyVlm* model) {
   dist::TableOptions options = Options(config, "sentence table");
   std::int64_t known[] = {static_cast<std::int64_t>(survey.texts().size())};
   dist::AllReduceNow(comm, "sentences known", known);
   options.rows = std::max<std::int64_t>(known[0], 1);
   options.width = config.model.text.width;
-  // A step's texts are distinct and anywhere in the table.
+  // More than there will be where ranks know the same ones; enough to plan with. A step's texts
+  // are distinct and anywhere in the table.
   const std::int64_t ids = std::min<std::int64_t>(
       options.rows, config.trainer.global_batch * config.data.rows / comm.size());
   options.strategy =
       Strategy(config, comm, options,
                at::arange(ids, at::kLong) * (options.rows / std::max<std::int64_t>(ids, 1)));
-  auto sentences =
+  tables->sentences =
       std::make_shared<model::SentenceTable>(comm, model->text(), survey.texts(), options, device);
   if (comm.rank() == 0)
-    log::Info("sentence table: ", sentences->rows(), " texts, encoded once by ", comm.size(),
-              " rank(s), ", sentences->encoded_here(), " of them here");
-  model->UseSentences(std::move(sentences));
+    log::Info("sentence table: ", tables->sentences->rows(), " texts, encoded once by ",
+              comm.size(), " rank(s), ", tables->sentences->encoded_here(), " of them here");
+  model->UseSentences(tables->sentences);
 }
 
-void SetUpKnowledge(const Config& config, Survey& survey, std::size_t findings,
-                    dist::Communicator& comm, Tables* tables, model::AnatomyVlm* model) {
+void SetUpKnowledge(const Config& config, Survey& survey, const data::Vocabulary& vocabulary,
+                    dist::Communicator& comm, at::Device device, Tables* tables,
+                    model::AnatomyVlm* model) {
   const model::KnowledgeConfig& knowledge = config.model.knowledge;
   dist::AllReduceNow(comm, "region findings", survey.counts());
-  tables->concepts = data::MakeConceptGraph(survey.counts(), findings, knowledge.rows);
+  tables->concepts =
+      data::MakeConceptGraph(survey.counts(), vocabulary.findings.size(), knowledge.rows);
   dist::TableOptions options = Options(config, "knowledge table");
   options.rows = tables->concepts.concepts;
-  options.width = knowledge.width;
+  options.width = config.model.text.width;
   options.optimiser = knowledge.optimiser == "adam" ? dist::SparseOptimiser::kLazyAdam
                                                     : dist::SparseOptimiser::kRowwiseAdagrad;
   const at::Tensor of_region = OfRegion(tables->concepts);
-  const std::int64_t images = std::max<std::int64_t>(1, config.trainer.global_batch / comm.size());
-  options.strategy =
-      Strategy(config, comm, options, of_region.clamp_min(0).flatten().repeat({images}));
+  options.strategy = Strategy(config, comm, options, of_region.clamp_min(0).flatten());
   tables->knowledge = std::make_shared<dist::ShardedTable>(comm, options);
   const std::int64_t n = options.rows, ranks = comm.size(), rank = comm.rank();
-  tables->knowledge->Fill(
-      StartRows(config.seed, n * rank / ranks, n * (rank + 1) / ranks, options.width));
+  tables->knowledge->Fill(StartRows(data::ConceptNames(vocabulary), survey.tokenizer(),
+                                    n * rank / ranks, n * (rank + 1) / ranks, device, *model));
   model->UseKnowledge(tables->knowledge, of_region);
 }
 
@@ -210,9 +215,8 @@ Tables SetUpTables(const Config& config, const data::Dataset& train,
   if (!sentences && !knowledge) return tables;
   Survey survey(config, train, sentences, model->NeedsReports(), wordpieces);
   survey.Read(train, comm);
-  if (sentences) SetUpSentences(config, survey, comm, device, model);
-  if (knowledge)
-    SetUpKnowledge(config, survey, train.vocabulary().findings.size(), comm, &tables, model);
+  if (sentences) SetUpSentences(config, survey, comm, device, &tables, model);
+  if (knowledge) SetUpKnowledge(config, survey, train.vocabulary(), comm, device, &tables, model);
   return tables;
 }
 
@@ -234,7 +238,7 @@ void LoadKnowledgeRows(const checkpoints::Reader& reader, const Config& config,
   Require(found != reader.info().blobs.end(), ExitCode::kInvalidData,
           "the checkpoint holds no concepts for its knowledge rows");
   const data::ConceptGraph graph = data::ParseConceptGraph(found->second);
-  const std::int64_t width = config.model.knowledge.width;
+  const std::int64_t width = config.model.text.width;
   at::Tensor rows = at::zeros({data::kRegions * graph.each, width},
                               config.trainer.float64 ? at::kDouble : at::kFloat);
   for (std::size_t i = 0; i < graph.of_region.size(); ++i) {
@@ -247,12 +251,13 @@ void LoadKnowledgeRows(const checkpoints::Reader& reader, const Config& config,
   model->SetKnowledgeRows(rows.view({data::kRegions, graph.each, width}), OfRegion(graph));
 }
 
-std::vector<std::pair<std::string, double>> TableMeter::Read(const model::AnatomyVlm& model) {
+std::vector<std::pair<std::string, double>> TableMeter::Read(const Tables& tables) {
   dist::TableStats now;
   std::int64_t missed = 0;
-  const model::SentenceTable* sentences = model.sentences();
-  for (const dist::ShardedTable* table :
-       {sentences == nullptr ? nullptr : sentences->table(), model.knowledge_table()}) {
+  const model::SentenceTable* sentences = tables.sentences.get();
+  const dist::ShardedTable* of_sentences = sentences == nullptr ? nullptr : sentences->table();
+  const dist::ShardedTable* of_knowledge = tables.knowledge.get();
+  for (const dist::ShardedTable* table : {of_sentences, of_knowledge}) {
     if (table == nullptr) continue;
     const dist::TableStats stats = table->stats();
     now.ids += stats.ids;
@@ -261,7 +266,7 @@ std::vector<std::pair<std::string, double>> TableMeter::Read(const model::Anatom
   }
   std::vector<std::pair<std::string, double>> figures;
   const auto ids = static_cast<double>(now.ids - last_.ids);
-  if (sentences != nullptr || model.knowledge_table() != nullptr)
+  if (sentences != nullptr || tables.knowledge != nullptr)
     figures = {
         {"table.bytes_sent", static_cast<double>(now.bytes_sent - last_.bytes_sent)},
         {"table.unique_share", ids > 0 ? static_cast<double>(now.unique - last_.unique) / ids : 1}};

@@ -17,8 +17,9 @@
 namespace vesalius::trainer {
 
 struct Tables {
-  data::ConceptGraph concepts;                    // nothing in it without knowledge rows
-  std::shared_ptr<dist::ShardedTable> knowledge;  // null without
+  data::ConceptGraph concepts;                      // nothing in it without knowledge rows
+  std::shared_ptr<dist::ShardedTable> knowledge;    // null without
+  std::shared_ptr<model::SentenceTable> sentences;  // null without
 };
 
 // Collective; parameters must have the values that training starts from. Builds what the
@@ -46,7 +47,7 @@ std::vector<std::string> VocabularySentences(const data::Vocabulary& vocabulary)
 // the sentence table did not have).
 class TableMeter {
  public:
-  std::vector<std::pair<std::string, double>> Read(const model::AnatomyVlm& model);
+  std::vector<std::pair<std::string, double>> Read(const Tables& tables);
 
  private:
   dist::TableStats last_;

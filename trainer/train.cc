@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "checkpoints/reader.h"
 #include "data/pipeline.h"
+#include "dist/tensor.h"
 #include "trainer/evaluation.h"
 #include "trainer/run_record.h"
 #include "trainer/schedule.h"
@@ -31,6 +32,7 @@ class Session {
   void Save(std::int64_t step);
   void EvaluateNow(std::int64_t step);
   std::int64_t Restore();
+  void TakeInitialWeights();
   void SetUp();  // tables, from restored or fresh parameters
 
   const TrainContext& context_;
@@ -100,21 +102,24 @@ void Session::SetUp() {
   if (!context_.resume_from.empty()) LoadTables(checkpoints::Reader(context_.resume_from), tables_);
 }
 
+// Collective: rank 0's parameters, some of which come from files, become everybody's.
+void Session::TakeInitialWeights() {
+  if (lead_) ApplyInitialWeights(*context_.initial, train_step_.parameters());
+  std::vector<dist::Ticket> tickets;
+  for (const auto& parameter : train_step_.parameters())
+    tickets.push_back(context_.comm.Broadcast(
+        "init." + parameter.name, parameter.tensor.data_ptr(), parameter.tensor.numel(),
+        dist::DTypeOf(parameter.tensor.scalar_type()), /*root=*/0));
+  for (dist::Ticket& ticket : tickets) ticket.Wait();
+}
+
 Outcome Session::Step(std::int64_t step) {
   PhaseClock clock;
   const data::Batch batch = pipeline_->Next();
-  model::BatchTensors tensors =
+  const model::BatchTensors tensors =
       ToTensors(batch, context_.train->vocabulary().findings.size(),
                 context_.train->vocabulary().image_labels.size(),
                 config_.trainer.float64 ? at::kDouble : at::kFloat, context_.device);
-  std::vector<std::int64_t> concepts;  // outlives its tensor
-  if (tables_.knowledge) {
-    concepts = data::ConceptsForTraining(batch, tables_.concepts, config_.seed);
-    tensors.concepts =
-        at::from_blob(concepts.data(), {batch.rows, data::kRegions, tables_.concepts.each},
-                      at::TensorOptions().dtype(at::kLong))
-            .to(context_.device);
-  }
   clock.Mark("data");
 
   const double flags[] = {StopRequested() ? 1.0 : 0.0, static_cast<double>(batch.unreadable)};
@@ -129,7 +134,7 @@ Outcome Session::Step(std::int64_t step) {
   record.losses = done.losses;
   record.grad_norm = done.grad_norm;
   record.counts = {{"stage", stage_}, {"unreadable", done.sums[1]}};
-  for (const auto& figure : table_meter_.Read(train_step_.model())) record.counts.push_back(figure);
+  for (const auto& figure : table_meter_.Read(tables_)) record.counts.push_back(figure);
   loader_state_ = batch.state;
 
   record.seconds = clock.seconds();
@@ -172,6 +177,7 @@ void Session::EvaluateNow(std::int64_t step) {
 
 ExitCode Session::Run() {
   const TrainerConfig& plan = config_.trainer;
+  if (context_.initial != nullptr) TakeInitialWeights();
   std::int64_t step = Restore();
   SetUp();
   stage_ = StageAt(plan, step);

@@ -10,6 +10,7 @@
 #include "data/dataset.h"
 #include "dist/communicator.h"
 #include "trainer/config.h"
+#include "trainer/initial_weights.h"
 #include "trainer/model_setup.h"
 
 namespace vesalius::trainer {
@@ -25,6 +26,8 @@ struct TrainContext {
   std::string token;                              // of the attempt, on every rank
   int attempt_number = 1;
   std::string resume_from;  // step folder, or "" for a fresh start; the same on every rank
+  // Null on every rank, or on none: what a fresh start begins with; only rank 0's is read.
+  const InitialWeights* initial = nullptr;
 };
 
 // kFinished when all steps are done, kSavedResumable after a stop request and its checkpoint.

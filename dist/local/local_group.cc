@@ -237,7 +237,7 @@ void LocalGroup::FailLocked(ExitCode code, const std::string& message) {
 
 void LocalGroup::ThrowLocked(const std::string& what) const {
   const std::string reason = family_->failure->what();
-  if (reason.starts_with(what)) throw *family_->failure;
+  if (reason.starts_with(what)) Fail(family_->failure->code(), reason);
   Fail(family_->failure->code(), what, " was abandoned: ", reason);
 }
 

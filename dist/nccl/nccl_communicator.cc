@@ -82,14 +82,14 @@ class Issue {
     return api_.reduce(slot, r == rank_ ? request_.out : nullptr, request_.counts[r], request_.type,
                        r, comm, stream);
   }
-  // `call` for every rank as one group. The group is always ended.
+  // `call` for every rank, up to one that fails, as one group. The group is always ended.
   template <typename Call>
   int Grouped(Call call) const {
     int first = api_.group_start();
     if (first != kSuccess) return first;
-    for (int r = 0; r < static_cast<int>(request_.counts.size()); ++r) {
+    for (int r = 0; r < static_cast<int>(request_.counts.size()) && first == kSuccess; ++r) {
       const int result = call(r);
-      if (first == kSuccess && Failed(result)) first = result;
+      if (Failed(result)) first = result;
     }
     const int end = api_.group_end();
     return first == kSuccess ? end : first;
@@ -137,8 +137,10 @@ class NcclCommunicator : public RequestCommunicator {
 
  protected:
   std::shared_ptr<Ticket::Work> Submit(Request request) override {
+    request.meter->Add(request.kind,
+                       {.bytes_between_nodes = BytesBetweenNodes(request, topology())});
     auto operation =
-        session_->Launch(request.header, Issue(*session_->api(), request, rank(), scratch_.get()));
+        session_->Launch(request, Issue(*session_->api(), request, rank(), scratch_.get()));
     return std::make_shared<NcclWork>(session_, std::move(operation));
   }
 

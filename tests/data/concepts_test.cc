@@ -1,4 +1,4 @@
-// Concepts of regions: neighbours from counts, and the rule against leaking labels.
+// Concepts of regions: neighbours from counts.
 #include "data/concepts.h"
 
 #include <gtest/gtest.h>
@@ -21,17 +21,6 @@ ConceptGraph Graph(std::int64_t each) {
   }
   counts[kFindings] = counts[kFindings + 2] = counts[kFindings + 3] = 0;  // region 1 has none
   return MakeConceptGraph(counts, kFindings, each);
-}
-
-Batch OneRow(std::int64_t sample, const std::vector<std::pair<int, int>>& positives) {
-  Batch batch;
-  batch.rows = 1;
-  batch.sample_ids = {sample};
-  batch.region_labels.assign(kRegions * kFindings, -1);
-  for (const auto& [region, finding] : positives)
-    batch.region_labels[static_cast<std::size_t>(region) * kFindings + finding] = 1;
-  batch.state.samples = 16;
-  return batch;
 }
 
 TEST(ConceptGraph, TakesTheMostFrequentFindings) {
@@ -60,35 +49,26 @@ TEST(ConceptGraph, IsReadAsItWasWritten) {
         << bad;
 }
 
-TEST(ConceptsForTraining, NeverShowsWhatTheImageHas) {
-  const ConceptGraph graph = Graph(4);
-  int shown = 0, samples = 400;
-  for (std::int64_t sample = 0; sample < samples; ++sample) {
-    // Finding 2 is there in region 7 only, yet no region may be shown it.
-    const auto ids = ConceptsForTraining(OneRow(sample, {{7, 2}}), graph, 1);
-    ASSERT_EQ(ids.size(), graph.of_region.size());
-    EXPECT_EQ(std::count(ids.begin(), ids.end(), FindingConcept(2)), 0);
-    for (int region = 0; region < kRegions; ++region)
-      EXPECT_EQ(ids[static_cast<std::size_t>(region * graph.each)], AnatomyConcept(region));
-    shown += std::count(ids.begin(), ids.end(), FindingConcept(0)) > 0;
-  }
-  // Others are left out as often as not: absence says little.
-  EXPECT_NEAR(shown, samples / 2, 60);
+TEST(ConceptGraph, CountsWhatIsReportedPresent) {
+  std::vector<std::int64_t> counts(kRegions * kFindings, 0);
+  Record record;
+  record.region_labels.assign(kRegions * kFindings, -1);
+  record.region_labels[5] = 1;
+  record.region_labels[6] = 0;
+  CountFindings(record, &counts);
+  CountFindings(record, &counts);
+  EXPECT_EQ(counts[5], 2);
+  EXPECT_EQ(std::count(counts.begin(), counts.end(), 0),
+            kRegions * static_cast<int>(kFindings) - 1);
 }
 
-TEST(ConceptsForTraining, FollowsFromSeedPositionAndSample) {
-  const ConceptGraph graph = Graph(4);
-  Batch two = OneRow(3, {});
-  two.rows = 2;
-  two.sample_ids = {3, 8};
-  two.region_labels.resize(2 * kRegions * kFindings, -1);
-  const auto both = ConceptsForTraining(two, graph, 1);
-  auto apart = ConceptsForTraining(OneRow(3, {}), graph, 1);
-  const auto second = ConceptsForTraining(OneRow(8, {}), graph, 1);
-  apart.insert(apart.end(), second.begin(), second.end());
-  EXPECT_EQ(both, apart);
-  EXPECT_NE(both, ConceptsForTraining(two, graph, 2));
-  EXPECT_TRUE(ConceptsForTraining(Batch(), graph, 1).empty());
+TEST(ConceptNames, FollowTheIds) {
+  Vocabulary vocabulary;
+  vocabulary.findings = {{"nodule", {"nodule"}}, {"effusion", {"effusion"}}};
+  const std::vector<std::string> names = ConceptNames(vocabulary);
+  EXPECT_EQ(static_cast<std::int64_t>(names.size()) + 1, ConceptCount(2));
+  EXPECT_EQ(names[AnatomyConcept(3) - 1], kRegionNames[3]);
+  EXPECT_EQ(names[FindingConcept(1) - 1], "effusion");
 }
 
 }  // namespace

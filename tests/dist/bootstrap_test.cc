@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <thread>
 
@@ -62,6 +64,38 @@ TEST(FileStore, RanksOfOneNodeCommunicateThroughSharedMemory) {
     }
     for (std::thread& rank : ranks) rank.join();
   }
+}
+
+// In a child, since limits and signals are a process's own.
+TEST(FileStore, SharedMemoryThatCannotBeHadIsSaidOnAllRanks) {
+  const TempDir folder;
+  const pid_t child = fork();
+  if (child == 0) {
+    signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{1 << 16, 1 << 16};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    std::atomic<int> told = 0;
+    std::vector<std::thread> ranks;
+    for (int rank = 0; rank < 2; ++rank) {
+      ranks.emplace_back([&, rank] {
+        try {
+          const auto bootstrap = MakeFileBootstrap(folder.path(), rank, 2, milliseconds(10'000));
+          bootstrap->MakeCommunicator(Device::kCpu, {});
+        } catch (const Error& error) {
+          const std::string message = error.what();
+          const bool clear = error.code() == ExitCode::kNodeUnhealthy &&
+                             message.find("File too large") != message.npos &&
+                             message.find("rank 0") != message.npos;
+          if (clear) ++told;
+        }
+      });
+    }
+    for (std::thread& rank : ranks) rank.join();
+    _exit(told == 2 ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(FileStore, AMissingRankIsNamed) {

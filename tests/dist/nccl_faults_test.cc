@@ -17,8 +17,7 @@ namespace vesalius::dist::nccl {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::AnyOf;
-using testing::Each;
+
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -27,7 +26,7 @@ using testing::SizeIs;
 constexpr int kRanks = 2;
 constexpr int kNcclError = 3;    // ncclInternalError
 constexpr int kCudaError = 700;  // cudaErrorIllegalAddress
-constexpr auto kDeadline = milliseconds(250);
+constexpr auto kDeadline = milliseconds(400);
 
 // Each kind of collective once, and a split.
 void UseEverything(Communicator& comm) {
@@ -56,7 +55,9 @@ class NcclInjected : public testing::Test {
   // The messages of the ranks that failed, after all ranks have ended; checks the time it took.
   std::vector<std::string> Run(const Injection& injection,
                                const std::function<void(Communicator&)>& body = UseEverything) {
-    Faults& faults = *faults_.emplace_back(std::make_unique<Faults>());
+    // Never freed: a call that hangs may come back after the test.
+    static auto& all = *new std::vector<std::unique_ptr<Faults>>;
+    Faults& faults = *all.emplace_back(std::make_unique<Faults>());
     faults.injection = injection;
     RegisterBackend(Device::kCuda, [api = MakeStandIn(faults)](Bootstrap& bootstrap,
                                                                const CommunicatorOptions& options) {
@@ -81,9 +82,6 @@ class NcclInjected : public testing::Test {
     RegisterBackend(Device::kCuda, nullptr);
     return messages;
   }
-
-  // Kept to the end: a call that hangs may come back late.
-  std::vector<std::unique_ptr<Faults>> faults_;
 };
 
 // The calls of a collective, with what the message must name.
@@ -161,7 +159,7 @@ TEST_F(NcclInjected, CallsThatHangEndAtTheDeadline) {
     SCOPED_TRACE(call);
     const auto messages = Run({.call = call, .hang = true});
     EXPECT_THAT(messages, SizeIs(kRanks));
-    EXPECT_THAT(messages, Each(HasSubstr("250 ms")));
+    EXPECT_THAT(messages, testing::Contains(HasSubstr("within 400 ms")));
   }
 }
 

@@ -93,7 +93,7 @@ TEST(ReportKeys, AreASpaceOfTheirOwn) {
 // For each region by itself and each head by itself, over the valid rows only.
 TEST(KnowledgeAttention, IsAttentionOverTheValidRows) {
   Initialiser init(5);
-  KnowledgeAttention module(init, 8, {true, 6, 2, 4, "adam"});
+  KnowledgeAttention module(init, 8, 6, 2);
   module.to(at::kDouble);
   const at::Tensor regions = at::randn({2, 3, 8}, at::kDouble);
   const at::Tensor rows = at::randn({2, 3, 4, 6}, at::kDouble);

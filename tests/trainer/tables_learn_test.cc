@@ -35,12 +35,15 @@ const std::string& Data() {
 
 enum class Shuffled { kNo, kYes };
 
-// Each row of ids is dealt anew, so that what a region sees says nothing about it.
-void Shuffle(std::vector<std::int64_t>* concepts, std::int64_t step, std::int64_t count) {
-  Random random(3, Purpose::kTest, static_cast<std::uint64_t>(step));
-  for (std::int64_t& id : *concepts)
+// Deals every region another concept for each of its own.
+at::Tensor DealtConcepts(const data::ConceptGraph& graph) {
+  std::vector<std::int64_t> ids = graph.of_region;
+  Random random(3, Purpose::kTest);
+  for (std::int64_t& id : ids)
     if (id > 0)
-      id = 1 + static_cast<std::int64_t>(random.Below(static_cast<std::uint64_t>(count - 1)));
+      id = 1 +
+           static_cast<std::int64_t>(random.Below(static_cast<std::uint64_t>(graph.concepts - 1)));
+  return at::tensor(ids, at::kLong).view({data::kRegions, graph.each});
 }
 
 // Swaps the texts of a batch by a fixed random mapping of all keys: each is looked up as another.
@@ -75,13 +78,8 @@ double Train(const std::vector<std::string>& settings, Shuffled shuffled, const 
     const auto comm = bootstrap.MakeCommunicator(dist::Device::kCpu, {});
     TrainStep step(config, words, at::kCPU, *comm);
     Tables tables = SetUpTables(config, *train, words.wordpieces, *comm, at::kCPU, &step.model());
-    if (tables.knowledge && shuffled == Shuffled::kYes) {
-      std::vector<std::int64_t> ids = tables.concepts.of_region;
-      Shuffle(&ids, -1, tables.concepts.concepts);
-      step.model().UseKnowledge(
-          tables.knowledge,
-          at::tensor(ids, at::kLong).view({data::kRegions, tables.concepts.each}));
-    }
+    if (tables.knowledge && shuffled == Shuffled::kYes)
+      step.model().UseKnowledge(tables.knowledge, DealtConcepts(tables.concepts));
     const DealtKeys keys(train->vocabulary());
     data::PipelineOptions options = PixelOptions(config);
     options.seed = config.seed;
@@ -99,13 +97,6 @@ double Train(const std::vector<std::string>& settings, Shuffled shuffled, const 
           ToTensors(batch, train->vocabulary().findings.size(),
                     train->vocabulary().image_labels.size(), at::kFloat, at::kCPU);
       if (config.model.text.table && shuffled == Shuffled::kYes) keys.Deal(&tensors);
-      std::vector<std::int64_t> concepts;
-      if (tables.knowledge) {
-        concepts = data::ConceptsForTraining(batch, tables.concepts, config.seed);
-        if (shuffled == Shuffled::kYes) Shuffle(&concepts, i, tables.concepts.concepts);
-        tensors.concepts = at::tensor(concepts, at::kLong)
-                               .view({batch.rows, data::kRegions, tables.concepts.each});
-      }
       PhaseClock clock;
       step.Run(i, tensors, LearningRate(config.trainer, i), {}, clock);
     }
