@@ -2,4 +2,10 @@
 // plug-in, under the same schemas.
 #include <torch/library.h>
 
-TORCH_LIBRARY(vesalius, m) { m.def("sum_squares(Tensor x) -> Tensor"); }
+TORCH_LIBRARY(vesalius, m) {
+  m.def("sum_squares(Tensor x) -> Tensor");
+  m.def("attention(Tensor qkv, Tensor? lengths) -> (Tensor, Tensor)");
+  m.def(
+      "attention_backward(Tensor qkv, Tensor? lengths, Tensor out, Tensor lse, Tensor grad) -> "
+      "Tensor");
+}
