@@ -58,6 +58,36 @@ std::string RankList(const std::vector<int>& ranks) {
   return (ranks.size() == 1 ? "rank " : "ranks ") + Join(names, ", ");
 }
 
+std::int64_t BytesBetweenNodes(const Request& request, const Topology& topology) {
+  const std::int64_t nodes = topology.node_count;
+  const std::int64_t bytes = static_cast<std::int64_t>(request.bytes());
+  const auto counted = [&](bool here) {
+    std::int64_t elements = 0;
+    for (std::size_t r = 0; r < request.counts.size(); ++r) {
+      if ((topology.node_of[r] == topology.node) == here) elements += request.counts[r];
+    }
+    return elements * static_cast<std::int64_t>(SizeOf(request.type));
+  };
+  switch (request.kind) {
+    case Kind::kAllReduce:
+      return 2 * bytes * (nodes - 1) / nodes / topology.node_size;
+    case Kind::kAllGather:
+      return counted(true) * (nodes - 1) / topology.node_size;
+    case Kind::kReduceScatter:
+      return counted(false) / topology.node_size;
+    case Kind::kBroadcast:
+      return topology.node_of[request.root] == topology.node
+                 ? bytes * (nodes - 1) / topology.node_size
+                 : 0;
+    case Kind::kAllToAll:
+    case Kind::kSendReceive:
+      return counted(false);
+    case Kind::kBarrier:
+      return 0;
+  }
+  return 0;
+}
+
 Members MembersOfOneNode(int rank, int size) {
   Members members{rank, std::vector<int>(size), std::vector<int>(size, 0)};
   std::iota(members.names.begin(), members.names.end(), 0);
@@ -101,6 +131,12 @@ Ticket RequestCommunicator::Start(Request request, std::int64_t bytes_sent) {
   Enter(request, bytes_sent);
   const Kind kind = request.kind;
   return Ticket(Submit(std::move(request)), meter_, kind);
+}
+
+void RequestCommunicator::Perform(Request request) {
+  request.patient = false;  // the ticket counts the wait
+  const Kind kind = request.kind;
+  Ticket(Submit(std::move(request)), meter_, kind).Wait();
 }
 
 void RequestCommunicator::RequireCounts(Kind kind, std::string_view name,

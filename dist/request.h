@@ -64,6 +64,10 @@ struct Members {
   std::vector<int> nodes;  // by rank: the node it is on, by any numbering
   int size() const { return static_cast<int>(names.size()); }
 };
+// What a bandwidth-optimal exchange on two levels sends from this rank to other nodes, on average
+// over the ranks of its node: where it cannot be counted.
+std::int64_t BytesBetweenNodes(const Request& request, const Topology& topology);
+
 Members MembersOfOneNode(int rank, int size);
 Topology TopologyOf(const Members& members);
 
@@ -100,7 +104,7 @@ class RequestCommunicator : public Communicator {
  protected:
   virtual std::shared_ptr<Ticket::Work> Submit(Request request) = 0;
   // Carries it out before it returns.
-  virtual void Perform(Request request) { Submit(std::move(request))->Wait(); }
+  virtual void Perform(Request request);
   // Called on every rank; `members` is empty on those that take no part, which get nullptr.
   virtual std::unique_ptr<Communicator> MakeSplit(const std::string& name, int color,
                                                   Members members, CallSite site) = 0;

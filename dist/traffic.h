@@ -27,8 +27,10 @@ struct TrafficCount {
   // Of an all-reduce, what a bandwidth-optimal one sends: 2 (size - 1) / size of its bytes; of the
   // others, what this rank's part takes to every rank that needs it. Headers do not count.
   std::int64_t bytes_sent = 0;
-  std::int64_t bytes_between_nodes = 0;  // really sent to other nodes
-  double seconds = 0;          // from when all ranks had arrived to the end (NCCL: from the launch)
+  // Of those to other nodes: counted, on NCCL estimated.
+  std::int64_t bytes_between_nodes = 0;
+  double seconds =
+      0;  // from when all ranks had arrived to the end; NCCL: on the device, with waits
   double seconds_waiting = 0;  // before that, for the last rank to arrive
   double seconds_exposed = 0;  // callers blocked in Ticket::Wait or in a blocking call
 

@@ -86,12 +86,36 @@ MPI_Comm MpiEngine::MakeComm() {
   return comm;
 }
 
-MPI_Comm MpiEngine::SplitComm(MPI_Comm comm, int color, int key) {
-  MPI_Comm part = MPI_COMM_NULL;
-  const int result = MPI_Comm_split(comm, color < 0 ? MPI_UNDEFINED : color, key, &part);
-  Require(result == MPI_SUCCESS, ExitCode::kPeerLost, "MPI_Comm_split failed: ", ErrorText(result));
-  if (part != MPI_COMM_NULL) MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN);
-  return part;
+std::vector<MPI_Comm> MpiEngine::SplitComm(MPI_Comm comm, const std::vector<int>& colors, int key,
+                                           std::chrono::milliseconds limit) {
+  struct Split {
+    std::vector<MPI_Comm> parts;
+    int result = MPI_SUCCESS;
+  };
+  const auto split = std::make_shared<Split>();
+  const bool returned = queue_->CallFor(
+      [split, comm, colors, key] {
+        for (int color : colors) {
+          MPI_Comm part = MPI_COMM_NULL;
+          const int result = MPI_Comm_split(comm, color < 0 ? MPI_UNDEFINED : color, key, &part);
+          if (split->result == MPI_SUCCESS) split->result = result;
+          if (part != MPI_COMM_NULL) MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN);
+          split->parts.push_back(part);
+        }
+      },
+      limit);
+  if (!returned) {
+    const std::string message =
+        StrCat("splitting a communicator: MPI_Comm_split did not return within ", limit.count(),
+               " ms: a rank has gone");
+    std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = Error(ExitCode::kPeerLost, message);
+    failed_ = true;
+    Fail(ExitCode::kPeerLost, message);
+  }
+  Require(split->result == MPI_SUCCESS, ExitCode::kPeerLost,
+          "MPI_Comm_split failed: ", ErrorText(split->result));
+  return split->parts;
 }
 
 void MpiEngine::ListenForNotice() {

@@ -37,6 +37,12 @@ class MpiEngine : public std::enable_shared_from_this<MpiEngine> {
   void Abort(const std::string& reason);
   bool failed() const { return failed_; }
 
+  // MPI_Comm_split by each of `colors` in turn; MPI_COMM_NULL for a color < 0. Any thread;
+  // collective. Error(kPeerLost), and nothing more of MPI in this process, when it takes longer
+  // than `limit`.
+  std::vector<MPI_Comm> SplitComm(MPI_Comm comm, const std::vector<int>& colors, int key,
+                                  std::chrono::milliseconds limit);
+
   // MPI_Finalize, bounded in time. Not after a failure.
   void Finish();
   // Tells the others, and leaves MPI as it is: the process must end soon by _exit.
@@ -44,8 +50,6 @@ class MpiEngine : public std::enable_shared_from_this<MpiEngine> {
 
   // Launch thread only, from here on.
   MPI_Comm MakeComm();  // a duplicate of the world with errors returned; collective
-  // As MPI_Comm_split; MPI_COMM_NULL for color < 0.
-  MPI_Comm SplitComm(MPI_Comm comm, int color, int key);
 
   struct WaitContext {
     const Request* request = nullptr;

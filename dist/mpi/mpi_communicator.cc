@@ -51,8 +51,7 @@ class MpiCommunicator : public RequestCommunicator {
 
   std::unique_ptr<Communicator> MakeSplit(const std::string&, int color, Members part,
                                           CallSite) override {
-    MPI_Comm comm = MPI_COMM_NULL;
-    engine_->queue().Call([&] { comm = engine_->SplitComm(group_->comm, color, rank()); });
+    const MPI_Comm comm = engine_->SplitComm(group_->comm, {color}, rank(), options_.deadline)[0];
     if (part.size() == 0) return nullptr;
     return std::make_unique<MpiCommunicator>(engine_, options_, comm, std::move(part), meter());
   }

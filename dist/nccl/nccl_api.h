@@ -60,6 +60,8 @@ struct Api {
   std::function<int(Event)> event_destroy;
   std::function<int(Event, Stream)> event_record;
   std::function<int(Event)> event_query;
+  std::function<int(float* milliseconds, Event begin, Event end)>
+      event_elapsed;                                                 // both are through
   std::function<int(void* to, const void* from, std::size_t)> copy;  // any direction; blocking
   std::function<int(void*, std::size_t)> zero;                       // blocking
   std::function<std::string(int result)> cuda_error_text;

@@ -137,8 +137,10 @@ class NcclCommunicator : public RequestCommunicator {
 
  protected:
   std::shared_ptr<Ticket::Work> Submit(Request request) override {
+    request.meter->Add(request.kind,
+                       {.bytes_between_nodes = BytesBetweenNodes(request, topology())});
     auto operation =
-        session_->Launch(request.header, Issue(*session_->api(), request, rank(), scratch_.get()));
+        session_->Launch(request, Issue(*session_->api(), request, rank(), scratch_.get()));
     return std::make_shared<NcclWork>(session_, std::move(operation));
   }
 

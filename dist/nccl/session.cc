@@ -172,11 +172,15 @@ void Session::Abandon() {
 }
 
 void Session::FreeRuntime() {
-  for (const auto& operation : pending_) {
-    if (operation->done != nullptr) Note(api_->event_destroy(operation->done), "cudaEventDestroy");
-  }
+  for (const auto& operation : pending_) FreeEvents(*operation);
   if (ready_ != nullptr) Note(api_->event_destroy(ready_), "cudaEventDestroy");
   if (stream_ != nullptr) Note(api_->stream_destroy(stream_), "cudaStreamDestroy");
+}
+
+void Session::FreeEvents(Operation& operation) const {
+  for (Event event : {operation.begin, operation.done}) {
+    if (event != nullptr) Note(api_->event_destroy(event), "cudaEventDestroy");
+  }
 }
 
 void Session::Note(int result, const char* call) const {
@@ -234,29 +238,35 @@ int Session::CallLocked(Lock& lock, const What& what, Clock::time_point deadline
   return result;
 }
 
-std::shared_ptr<Session::Operation> Session::Launch(const Header& header,
+std::shared_ptr<Session::Operation> Session::Launch(const Request& request,
                                                     const std::function<int(Comm, Stream)>& issue) {
   std::lock_guard one_at_a_time(launching_);
   Lock lock(mutex_);
-  const What what = [&] { return DescribeWithSite(header); };
-  if (failure_) ThrowLocked(Describe(header));
+  const What what = [&] { return DescribeWithSite(request.header); };
+  if (failure_) ThrowLocked(Describe(request));
   auto operation = std::make_shared<Operation>();
-  operation->header = header;
+  operation->header = request.header;
+  operation->meter = request.meter;
   operation->deadline = Clock::now() + limit_;
   CheckLocked(api_->event_record(ready_, api_->current_stream()), "cudaEventRecord", what);
   CheckLocked(api_->stream_wait_event(stream_, ready_), "cudaStreamWaitEvent", what);
+  pending_.push_back(operation);  // from here on its events are freed with the others
+  CheckLocked(api_->event_create(&operation->begin), "cudaEventCreate", what);
+  CheckLocked(api_->event_record(operation->begin, stream_), "cudaEventRecord", what);
   const int issued =
       CallLocked(lock, what, operation->deadline, [&] { return issue(comm_, stream_); });
   SettleLocked(lock, issued, what, operation->deadline);
-  CheckLocked(api_->event_create(&operation->done), "cudaEventCreate", what);
-  pending_.push_back(operation);  // from here on the event is freed with the others
-  CheckLocked(api_->event_record(operation->done, stream_), "cudaEventRecord", what);
+  Event done = nullptr;
+  CheckLocked(api_->event_create(&done), "cudaEventCreate", what);
+  const int recorded = api_->event_record(done, stream_);
+  operation->done = done;  // from here on the watchdog looks at it
+  CheckLocked(recorded, "cudaEventRecord", what);
   return operation;
 }
 
 bool Session::FinishedLocked(Operation& operation) {
   if (operation.finished) return true;
-  if (failure_) return false;
+  if (failure_ || operation.done == nullptr) return false;
   const int result = api_->event_query(operation.done);
   if (result == kNotReady) return false;
   if (result != kSuccess) {
@@ -265,7 +275,10 @@ bool Session::FinishedLocked(Operation& operation) {
     return false;
   }
   operation.finished = true;
-  Note(api_->event_destroy(operation.done), "cudaEventDestroy");
+  float milliseconds = 0;
+  Note(api_->event_elapsed(&milliseconds, operation.begin, operation.done), "cudaEventElapsedTime");
+  operation.meter->Add(operation.header.kind, {.seconds = 1e-3 * milliseconds});
+  FreeEvents(operation);
   std::erase_if(pending_, [&](const auto& entry) { return entry.get() == &operation; });
   return true;
 }

@@ -37,14 +37,16 @@ class Session {
   // A collective that was put on the stream.
   struct Operation {
     Header header;
+    std::shared_ptr<TrafficMeter> meter;
     Clock::time_point deadline;
+    Event begin = nullptr;
     Event done = nullptr;
     bool finished = false;
   };
 
   // Calls `issue` (one NCCL call or group) on the stream, ordered after the computing stream's work
   // up to here.
-  std::shared_ptr<Operation> Launch(const Header& header,
+  std::shared_ptr<Operation> Launch(const Request& request,
                                     const std::function<int(Comm, Stream)>& issue);
   void Wait(Operation& operation);
   // Aborts unless the operation has finished.
@@ -82,6 +84,7 @@ class Session {
   // A CUDA call that fails amid a launch fails the communicator: the other ranks go on to wait.
   void CheckLocked(int result, const char* call, const What& what);
   bool FinishedLocked(Operation& operation);
+  void FreeEvents(Operation& operation) const;
   void Watch();
   void LookLocked();
   // The one place that aborts. The first failure stays.

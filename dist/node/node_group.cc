@@ -16,11 +16,12 @@ namespace {
 
 constexpr auto kDyingLimit = std::chrono::seconds(1);       // from losing its memory to being dead
 constexpr auto kLookEvery = std::chrono::milliseconds(50);  // at failures, processes, the deadline
-// Polls before sleeping, for a peer that is just about to arrive; then, where the caller waits and
-// its core has nothing better to do, as many turns given to other threads.
+// Polls before sleeping, for a peer that is just about to arrive: some microseconds. Where the
+// caller waits, as long as waking up would take; where ranks share cores, it gives turns away
+// instead.
 constexpr int kSpins = 300;
+constexpr int kPatientSpins = 20'000;
 constexpr int kYields = 200;
-
 constexpr char kFirstExchange[] = "shared memory";
 constexpr char kSecondExchange[] = "shared memory is open";
 
@@ -61,6 +62,7 @@ NodeGroup::NodeGroup(const Members& members, const std::vector<Peer>& peers,
     : rank_(members.rank),
       names_(members.names),
       whole_(std::move(whole)),
+      own_cores_(sysconf(_SC_NPROCESSORS_ONLN) >= members.size()),
       watch_(std::make_unique<PeerWatch>(peers, members.names, rank_)) {
   // Where the memory is, or why there is none, so that all ranks fail alike.
   std::string mine;
@@ -145,11 +147,11 @@ void NodeGroup::WaitForAll(const Request& request, const Limit& limit) {
   for (int polls = 0;; ++polls) {
     if (AllArrived()) return;
     RequireAlive(request);
-    if (polls < kSpins) {
+    if (polls < (request.patient && own_cores_ ? kPatientSpins : kSpins)) {
       __builtin_ia32_pause();
       continue;
     }
-    if (request.patient && polls < kSpins + kYields) {
+    if (request.patient && !own_cores_ && polls < kSpins + kYields) {
       sched_yield();
       continue;
     }

@@ -86,6 +86,7 @@ class NodeGroup {
   const int rank_;
   const std::vector<int> names_;
   const std::shared_ptr<NodeGroup> whole_;
+  const bool own_cores_;  // there are as many cores as ranks
   SharedMemory memory_;
   std::unique_ptr<PeerWatch> watch_;
   std::uint64_t step_ = 0;

@@ -45,18 +45,15 @@ class TwoLevelCommunicator : public RequestCommunicator {
   // Collective over the ranks that share `parent`, all of which call it; `group` describes this
   // rank's part of them, null where it is in none.
   static void Connect(MpiEngine& engine, MPI_Comm parent, int parent_rank, TwoLevelGroup* group,
-                      std::shared_ptr<NodeGroup> whole, const ExchangeTexts& exchange) {
+                      std::shared_ptr<NodeGroup> whole, std::chrono::milliseconds limit,
+                      const ExchangeTexts& exchange) {
     const int part = group ? group->members.names[0] : -1;
     const bool in_lane = group && group->lane.members.size() > 0;
     const int lane = in_lane ? group->lane.members.names[0] : -1;
-    MPI_Comm all = MPI_COMM_NULL, lanes = MPI_COMM_NULL;
-    engine.queue().Call([&] {
-      all = engine.SplitComm(parent, part, parent_rank);
-      lanes = engine.SplitComm(parent, lane, parent_rank);
-    });
+    const std::vector<MPI_Comm> comms = engine.SplitComm(parent, {part, lane}, parent_rank, limit);
     if (!group) return NodeGroup::StayOut(exchange);
-    group->all.comm = all;
-    group->lane.comm = lanes;
+    group->all.comm = comms[0];
+    group->lane.comm = comms[1];
     const Members on_node = NodePart(*group);
     std::vector<Peer> peers;
     for (int name : on_node.names) peers.push_back(engine.peers()[name]);
@@ -85,7 +82,7 @@ class TwoLevelCommunicator : public RequestCommunicator {
       group = std::make_shared<TwoLevelGroup>(DescribeTwoLevels(part));
       on_node = NodePart(*group);
     }
-    Connect(*engine_, group_->all.comm, rank(), group.get(), group_->node,
+    Connect(*engine_, group_->all.comm, rank(), group.get(), group_->node, options_.deadline,
             [&](const std::string& what, const std::string& mine) {
               return GatherInPart(StrCat(name, ": ", what), mine, on_node, site);
             });
@@ -125,14 +122,14 @@ std::unique_ptr<Communicator> MakeTwoLevelCommunicator(std::shared_ptr<MpiEngine
   members.nodes = NodesOf(engine->peers());
   auto group = std::make_shared<TwoLevelGroup>(DescribeTwoLevels(members));
   const Members on_node = NodePart(*group);
-  TwoLevelCommunicator::Connect(*engine, MPI_COMM_WORLD, engine->rank(), group.get(), nullptr,
-                                [&](const std::string& name, const std::string& mine) {
-                                  const std::vector<std::string> all =
-                                      bootstrap.Exchange(name, mine);
-                                  std::vector<std::string> texts;
-                                  for (int r : on_node.names) texts.push_back(all[r]);
-                                  return texts;
-                                });
+  TwoLevelCommunicator::Connect(
+      *engine, MPI_COMM_WORLD, engine->rank(), group.get(), nullptr, options.deadline,
+      [&](const std::string& name, const std::string& mine) {
+        const std::vector<std::string> all = bootstrap.Exchange(name, mine);
+        std::vector<std::string> texts;
+        for (int r : on_node.names) texts.push_back(all[r]);
+        return texts;
+      });
   return std::make_unique<TwoLevelCommunicator>(std::move(engine), std::make_shared<Segments>(),
                                                 options, std::move(group), nullptr);
 }

@@ -98,6 +98,7 @@ class FakeStream {
 
 struct FakeEvent {
   std::atomic<bool> done = true;
+  std::chrono::steady_clock::time_point when;  // once done
 };
 
 using Parts = std::vector<World::Part>;
@@ -439,12 +440,21 @@ void FillRuntime(Api& api, const std::shared_ptr<StandIn>& self) {
     if (stream == nullptr) return kSuccess;
     if (self->faults().fail_record) return kCudaFault;
     fake->done = false;
-    static_cast<FakeStream*>(stream)->Put([fake] { fake->done = true; });
+    static_cast<FakeStream*>(stream)->Put([fake] {
+      fake->when = std::chrono::steady_clock::now();
+      fake->done = true;
+    });
     return kSuccess;
   };
   api.event_query = [self](Event event) {
     if (self->faults().fail_event) return kCudaFault;
     return static_cast<FakeEvent*>(event)->done ? kSuccess : kNotReady;
+  };
+  api.event_elapsed = [](float* milliseconds, Event begin, Event end) {
+    const std::chrono::duration<float, std::milli> took =
+        static_cast<FakeEvent*>(end)->when - static_cast<FakeEvent*>(begin)->when;
+    *milliseconds = took.count();
+    return kSuccess;
   };
   api.copy = [](void* to, const void* from, std::size_t bytes) {
     std::memcpy(to, from, bytes);
@@ -504,6 +514,7 @@ void ExposeAll(Api& api, Faults& faults) {
   Expose("event_destroy", api.event_destroy, faults);
   Expose("event_record", api.event_record, faults);
   Expose("event_query", api.event_query, faults);
+  Expose("event_elapsed", api.event_elapsed, faults);
   Expose("copy", api.copy, faults);
   Expose("zero", api.zero, faults);
 }

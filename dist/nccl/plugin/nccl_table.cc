@@ -130,7 +130,7 @@ void FillRuntime(Api& api) {
   };
   api.event_create = [](Event* event) -> int {
     cudaEvent_t made = nullptr;
-    const cudaError_t result = cudaEventCreateWithFlags(&made, cudaEventDisableTiming);
+    const cudaError_t result = cudaEventCreate(&made);
     *event = made;
     return result;
   };
@@ -139,6 +139,9 @@ void FillRuntime(Api& api) {
     return cudaEventRecord(RealEvent(event), RealStream(stream));
   };
   api.event_query = [](Event event) -> int { return cudaEventQuery(RealEvent(event)); };
+  api.event_elapsed = [](float* milliseconds, Event begin, Event end) -> int {
+    return cudaEventElapsedTime(milliseconds, RealEvent(begin), RealEvent(end));
+  };
   // In the order of the computing stream.
   api.copy = [](void* to, const void* from, std::size_t bytes) -> int {
     const cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
