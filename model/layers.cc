@@ -66,7 +66,12 @@ at::Tensor Block::Forward(const at::Tensor& x, const Keys& keys, const Dropout& 
   return norm2_->Forward(y + mlp(y));
 }
 
-at::Tensor L2Normalise(const at::Tensor& x) {
+at::Tensor Widen(const at::Tensor& x) {
+  return x.scalar_type() == at::kBFloat16 ? x.to(at::kFloat) : x;
+}
+
+at::Tensor L2Normalise(const at::Tensor& narrow) {
+  const at::Tensor x = Widen(narrow);
   return x / x.norm(2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
 }
 

@@ -77,7 +77,11 @@ class Block : public torch::nn::Module {
   Order order_;
 };
 
-// x / max(|x|_2, 1e-12) over the last dimension.
+// bfloat16 as float32, other types as they are: what a loss or a geometry reads of layers that may
+// have run in bfloat16.
+at::Tensor Widen(const at::Tensor& x);
+
+// In float32 at least: x / max(|x|_2, 1e-12) over the last dimension.
 at::Tensor L2Normalise(const at::Tensor& x);
 
 }  // namespace vesalius::model
