@@ -35,7 +35,8 @@ Command PretrainCommand() {
       "d=$(mktemp -d)\n"
       "vesalius phantom --out $d/phantom --samples 200\n"
       "vesalius pretrain --preset demo --data $d/phantom --run $d/run --set trainer.steps=20",
-      {{"preset", "NAME", "a configuration that comes along: demo, tiny, small, base, pairs, knowledge, frozen_text"},
+      {{"preset", "NAME",
+        "a configuration that comes along: demo, tiny, small, base, pairs, knowledge, frozen_text"},
        {"config", "FILE", "a configuration of your own, Protobuf text, instead of a preset"},
        {"data", "DIR", "a data set", Flag::kRequiredRepeated},
        {"run", "DIR", "the run's folder: checkpoints, metrics, logs", Flag::kRequired},

@@ -41,6 +41,10 @@ std::unique_ptr<model::AnatomyVlm> BuildModel(Config config, const ModelVocabula
 // How pixels reach the model: size, channels and normalisation; everything else at its default.
 data::PipelineOptions PixelOptions(const Config& config);
 
+// The training loader by the configuration, for one rank that holds the whole batch: ranks, reports
+// and region texts are the caller's to set.
+data::PipelineOptions LoaderOptionsOf(const Config& config);
+
 // Zero-copy where types allow; `batch` must outlive the result on CPU.
 model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
                               std::size_t image_labels, at::ScalarType type, at::Device device);
