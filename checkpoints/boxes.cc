@@ -92,6 +92,36 @@ std::vector<Box> Split(const Box& box, std::size_t item, std::size_t limit) {
   }
 }
 
+std::size_t FlatBoxLimit(std::size_t dimensions) {
+  return dimensions == 0 ? 1 : 2 * dimensions - 1;
+}
+
+std::vector<Box> FlatBoxes(const std::vector<std::int64_t>& shape, std::int64_t begin,
+                           std::int64_t end) {
+  std::vector<Box> boxes;
+  while (begin < end) {
+    // The largest box that starts at `begin`: rows of one dimension, whole in those inside it.
+    std::int64_t row = 1;
+    std::size_t cut = shape.size();
+    while (cut > 0 && begin % (row * shape[cut - 1]) == 0 && begin + row * shape[cut - 1] <= end)
+      row *= shape[--cut];
+    Box box = Whole(shape);
+    std::int64_t outer = begin / row, rows = 1;
+    for (std::size_t d = cut; d-- > 0;) {
+      box.offset[d] = outer % shape[d];
+      box.extent[d] = 1;
+      if (d + 1 == cut) {
+        rows = std::min(shape[d] - box.offset[d], (end - begin) / row);
+        box.extent[d] = rows;
+      }
+      outer /= shape[d];
+    }
+    boxes.push_back(std::move(box));
+    begin += rows * row;
+  }
+  return boxes;
+}
+
 namespace {
 
 // Element number of `at` (tensor coordinates) in the row-major memory of `box`.

@@ -38,6 +38,12 @@ bool Intersect(const Box& a, const Box& b, Box* common);
 // box's own row-major memory and in the order of that memory. An empty box has no parts.
 std::vector<Box> Split(const Box& box, std::size_t item, std::size_t limit);
 
+// Elements [begin, end) of a tensor's row-major memory as boxes, in that order: at most
+// FlatBoxLimit(dimensions) of them. A tensor without dimensions holds element 0.
+std::vector<Box> FlatBoxes(const std::vector<std::int64_t>& shape, std::int64_t begin,
+                           std::int64_t end);
+std::size_t FlatBoxLimit(std::size_t dimensions);
+
 // Copies the elements of `common` from memory that holds `from` to memory that holds `to`, both
 // row-major. `common` lies in both.
 void CopyBox(const Box& common, const Box& from, const void* source, const Box& to, void* target,

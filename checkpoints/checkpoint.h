@@ -24,7 +24,7 @@ struct TensorMeta {
 struct TensorView {
   TensorMeta meta;
   std::vector<std::int64_t> offset, extent;  // which part of the global tensor `data` is
-  void* data = nullptr;
+  void* data = nullptr;  // null: this rank holds none of it (offset and extent are empty)
   std::size_t bytes = 0;
 };
 

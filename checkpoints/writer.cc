@@ -131,6 +131,12 @@ class Saving {
     }
   }
 
+  // Whether view i is another box of the tensor before it.
+  bool Repeats(std::size_t i) const {
+    return i > 0 && tensors_[i].meta.name == tensors_[i - 1].meta.name &&
+           tensors_[i].meta.role == tensors_[i - 1].meta.role;
+  }
+
   void AgreeOnPlan();
   void MakeTemporaryFolder();
   void Describe(PlanProto* plan) const;
@@ -152,7 +158,9 @@ class Saving {
 
 void Saving::MakeTemporaryFolder() {
   std::uint64_t total = 0;
-  for (const TensorView& view : tensors_) {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    if (Repeats(i)) continue;
+    const TensorView& view = tensors_[i];
     std::uint64_t bytes = 0;
     const std::size_t item = ItemSize(view.meta.dtype);
     Invariant(item > 0 && TensorBytes(view.meta.shape, item, &bytes), "tensor '", view.meta.name,
@@ -172,18 +180,22 @@ void Saving::Describe(PlanProto* plan) const {
   Digest list;
   plan->set_step(info_.step);
   for (const TensorView& view : tensors_) {
-    const Box box{view.offset, view.extent};
-    Invariant(Inside(box, view.meta.shape), "tensor '", view.meta.name, "': the box ",
-              ToString(box), " does not lie in it");
-    Invariant(
-        view.bytes == static_cast<std::size_t>(Volume(view.extent)) * ItemSize(view.meta.dtype),
-        "tensor '", view.meta.name, "' is handed over with ", view.bytes, " bytes");
     list.Add(view.meta.name);
     list.Add(view.meta.dtype);
     list.Add(static_cast<std::int64_t>(view.meta.role));
     list.Add(static_cast<std::int64_t>(view.meta.shape.size()));
     for (const std::int64_t size : view.meta.shape) list.Add(size);
     HeldProto* held = plan->add_held();
+    if (view.data == nullptr) {
+      held->set_none(true);
+      continue;
+    }
+    const Box box{view.offset, view.extent};
+    Invariant(Inside(box, view.meta.shape), "tensor '", view.meta.name, "': the box ",
+              ToString(box), " does not lie in it");
+    Invariant(
+        view.bytes == static_cast<std::size_t>(Volume(view.extent)) * ItemSize(view.meta.dtype),
+        "tensor '", view.meta.name, "' is handed over with ", view.bytes, " bytes");
     if (box == Whole(view.meta.shape)) {
       held->set_whole(true);
       continue;
@@ -211,9 +223,10 @@ void Saving::AgreeOnPlan() {
         "ranks 0 and ", rank, " want to save different tensors or steps");
     for (std::size_t t = 0; t < tensors_.size(); ++t) {
       const HeldProto& part = plans[rank].held(static_cast<int>(t));
-      held[rank].push_back(part.whole() ? Whole(tensors_[t].meta.shape)
-                                        : Box{{part.offset().begin(), part.offset().end()},
-                                              {part.extent().begin(), part.extent().end()}});
+      held[rank].push_back(part.none()    ? Box{{0}, {0}}
+                           : part.whole() ? Whole(tensors_[t].meta.shape)
+                                          : Box{{part.offset().begin(), part.offset().end()},
+                                                {part.extent().begin(), part.extent().end()}});
     }
   }
   temporary_ = plans[0].folder();
@@ -263,14 +276,18 @@ void Saving::WriteShards() {
 Manifest Saving::Assemble() const {
   Manifest manifest;
   manifest.info = info_;
-  for (const TensorView& view : tensors_) manifest.tensors.push_back({view.meta, {}});
+  std::vector<std::size_t> entry;  // of each view
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    if (!Repeats(i)) manifest.tensors.push_back({tensors_[i].meta, {}});
+    entry.push_back(manifest.tensors.size() - 1);
+  }
   for (const ShardProto& shard : shards_) {
     if (!shard.has_file()) continue;
     const auto file = static_cast<std::uint32_t>(manifest.files.size());
     manifest.files.push_back({shard.file().name(), shard.file().bytes(), shard.file().crc32c()});
     for (int i = 0; i < shard.chunks_size(); ++i) {
       const ChunkProto& part = shard.chunks(i);
-      manifest.tensors[shard.tensor(i)].chunks.push_back(
+      manifest.tensors[entry[shard.tensor(i)]].chunks.push_back(
           {{{part.offset().begin(), part.offset().end()},
             {part.extent().begin(), part.extent().end()}},
            file,

@@ -28,7 +28,8 @@ class Writer {
   Writer(WriterOptions options, const Attempt* attempt, Exchange exchange);
 
   // Collective. `tensors`: the full list in the same order on every rank; replicated tensors are
-  // written by one rank each (balanced by bytes). Returns the committed folder. When any rank
+  // written by one rank each (balanced by bytes). One tensor may be listed several
+  // times in a row, for several boxes of it. Returns the committed folder. When any rank
   // fails, all ranks drop the temporary folder and throw Error(kCannotSave) with the first cause; a
   // lost fence throws Error(kFenced).
   std::string Save(const StepInfo& info, const std::vector<TensorView>& tensors);

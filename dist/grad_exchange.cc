@@ -3,8 +3,9 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/variable.h>
 
-#include <cmath>
+#include <algorithm>
 #include <mutex>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -12,11 +13,10 @@
 #include "dist/order_rider.h"
 #include "dist/tensor.h"
 #include "ops/sum_squares.h"
+#include "ops/sum_squares_kernel.h"
 
 namespace vesalius::dist {
 namespace {
-
-constexpr std::int64_t kAlignBytes = 64;
 
 // Throws Error(kConfig) that names a rank and the first parameter where its list differs from rank
 // 0's.
@@ -56,13 +56,6 @@ struct GradExchange::Impl {
     bool arrived = false;    // in the backward that is exchanged
     bool took_part = false;  // in any backward since the arena was zeroed
   };
-  struct Bucket {
-    std::int64_t begin = 0;  // elements of the arena
-    std::int64_t end = 0;
-    std::vector<int> members;
-    int missing = 0;  // trainable members that have not arrived
-    bool frozen = false;
-  };
   class Hook : public torch::autograd::PostAccumulateGradHook {
    public:
     Hook(Impl* impl, int index) : impl_(impl), index_(index) {}
@@ -75,78 +68,136 @@ struct GradExchange::Impl {
 
   Impl(Communicator& communicator, std::vector<std::pair<std::string, at::Tensor>> list,
        const GradExchangeOptions& wanted);
-  void LayOut();
+  std::vector<bool> Frozen() const;
+  void LayOut(std::span<const int> order);
+  void FindPieces();
+  at::Tensor BucketOf(int bucket) const;
+  std::string NameOf(int bucket) const;
   void Arrive(int index);
   void LaunchReady();
   void Launch(int bucket);
-  void WriteTail(std::span<const double> flags);
-  std::vector<double> ReadTail(std::int64_t flags);
+  bool riders_in_tail() const { return buckets.shards() == 1 && !options.bfloat16_wire; }
+  at::Tensor Riders(std::span<const double> flags, at::ScalarType as) const;
+  std::vector<double> ReadRiders(const at::Tensor& content, std::int64_t flags);
+  std::vector<double> ExchangeRiders(std::span<const double> flags);
 
   Communicator& comm;
   const GradExchangeOptions options;
+  BucketExchange buckets;
   std::vector<Parameter> parameters;
   at::ScalarType type = at::kFloat;
-  std::vector<Bucket> buckets;
-  std::int64_t tail = 0;    // element where the gradients end and the riders begin
-  std::int64_t riders = 0;  // elements that ride in this step
+  BucketPlan plan;
+  std::vector<int> order;    // in which the arena is laid out
+  std::vector<bool> frozen;  // when it was
+  bool by_arrival = false;   // whether the order was measured
   at::Tensor arena;
+  std::vector<ParameterPiece> pieces;
   std::vector<bool> touched;
+  at::Tensor squares;  // exact total of the last step (ops::ExactSumSquares)
 
   std::mutex mutex;  // hooks run on autograd's thread
   bool armed = false;
   bool last = false;
-  bool clean = true;  // the arena is zeroed by the next Begin
-  int next = 0;       // bucket to launch
-  std::vector<Ticket> tickets;
+  bool clean = true;              // the arena is zeroed by the next Begin
+  std::int64_t riders = 0;        // elements that ride in this step
+  std::vector<bool> step_frozen;  // parameters, in the last step
+  bool stepped = false;
+  std::vector<int> arrivals;  // of the backward that is exchanged
+  std::vector<int> missing;   // by bucket: trainable members that have not arrived
+  std::vector<bool> resting;  // by bucket: nothing in it trains
+  int next = 0;               // bucket to launch
+  std::vector<std::pair<int, Ticket>> gathers;  // of parameters, by bucket
 };
 
 GradExchange::Impl::Impl(Communicator& communicator,
                          std::vector<std::pair<std::string, at::Tensor>> list,
                          const GradExchangeOptions& wanted)
-    : comm(communicator), options(wanted), touched(list.size(), false) {
+    : comm(communicator),
+      options(wanted),
+      buckets(communicator, wanted.mode, wanted.bfloat16_wire),
+      touched(list.size(), false) {
   Invariant(!list.empty(), "gradient exchange without parameters");
   RequireSameParameters(comm, list);
   type = list[0].second.scalar_type();
-  Invariant(type == at::kFloat || type == at::kDouble, "parameter ", list[0].first,
-            ": gradients are exchanged in float32 or float64");
+  Invariant(type == at::kFloat || (type == at::kDouble && !options.bfloat16_wire), "parameter ",
+            list[0].first, ": gradients are exchanged in float32 or float64");
   for (auto& [name, tensor] : list) {
     Invariant(tensor.is_leaf() && tensor.is_contiguous() && tensor.scalar_type() == type,
               "parameter ", name, " must be a contiguous leaf of type ", at::toString(type));
     parameters.push_back({std::move(name), std::move(tensor), {}});
   }
-  LayOut();
+  // About the order in which backward reaches them.
+  std::vector<int> reversed(parameters.size());
+  std::iota(reversed.rbegin(), reversed.rend(), 0);
+  LayOut(reversed);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    parameters[i].tensor.mutable_grad() = parameters[i].view;
     torch::autograd::impl::set_post_acc_grad_hooks(
         parameters[i].tensor, std::make_unique<Hook>(this, static_cast<int>(i)));
   }
 }
 
-// Reverse order of registration, which is about the order in which backward reaches the parameters.
-// Offsets do not depend on the bucket size.
-void GradExchange::Impl::LayOut() {
-  const std::int64_t size = static_cast<std::int64_t>(c10::elementSize(type));
-  const std::int64_t align = kAlignBytes / size;
-  std::vector<std::int64_t> offsets(parameters.size());
-  std::int64_t end = 0;
-  for (int i = static_cast<int>(parameters.size()) - 1; i >= 0; --i) {
-    const bool full = !buckets.empty() && (buckets.back().end - buckets.back().begin) * size >=
-                                              static_cast<std::int64_t>(options.bucket_bytes);
-    if (buckets.empty() || full) buckets.push_back({end, end, {}});
-    offsets[i] = end;
-    end += (parameters[i].tensor.numel() + align - 1) / align * align;
-    buckets.back().end = end;
-    buckets.back().members.push_back(i);
-    parameters[i].bucket = static_cast<int>(buckets.size()) - 1;
+std::vector<bool> GradExchange::Impl::Frozen() const {
+  std::vector<bool> out;
+  for (const Parameter& p : parameters) out.push_back(!p.tensor.requires_grad());
+  return out;
+}
+
+// What the arena held is lost. Its memory stays the same where it suffices, and there are never
+// two.
+void GradExchange::Impl::LayOut(std::span<const int> wanted_order) {
+  order.assign(wanted_order.begin(), wanted_order.end());
+  frozen = Frozen();
+  std::vector<std::int64_t> sizes;
+  for (const Parameter& p : parameters) sizes.push_back(p.tensor.numel());
+  const auto item = static_cast<std::int64_t>(c10::elementSize(type));
+  plan = PlanBuckets(sizes, order, frozen, static_cast<std::int64_t>(options.bucket_bytes) / item,
+                     buckets.shards());
+  std::int64_t end = plan.end;
+  if (riders_in_tail())
+    end += static_cast<std::int64_t>(parameters.size()) +
+           FlagSlots(options.max_flags + kOrderFlags, comm.size(), type);
+  if (!arena.defined() || arena.numel() < end) {
+    pieces.clear();
+    for (Parameter& p : parameters) {
+      p.tensor.mutable_grad().reset();
+      p.view.reset();
+    }
+    arena.reset();
+    arena = AllocateTensor(comm, {end}, type);
   }
-  tail = end;
-  end += static_cast<std::int64_t>(parameters.size()) +
-         FlagSlots(options.max_flags + kOrderFlags, comm.size(), type);
-  arena = AllocateTensor(comm, {end}, type);
+  for (std::size_t b = 0; b < plan.buckets.size(); ++b)
+    for (const int i : plan.buckets[b].members) parameters[i].bucket = static_cast<int>(b);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     Parameter& p = parameters[i];
-    p.view = arena.narrow(0, offsets[i], p.tensor.numel()).view(p.tensor.sizes());
+    p.view = arena.narrow(0, plan.offsets[i], p.tensor.numel()).view(p.tensor.sizes());
+    p.tensor.mutable_grad() = p.view;
   }
+  FindPieces();
+}
+
+void GradExchange::Impl::FindPieces() {
+  pieces.clear();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const Parameter& p = parameters[i];
+    const at::Tensor mine = buckets.Mine(BucketOf(p.bucket));
+    const std::int64_t from = std::max<std::int64_t>(mine.storage_offset(), plan.offsets[i]);
+    const std::int64_t to = std::min<std::int64_t>(mine.storage_offset() + mine.numel(),
+                                                   plan.offsets[i] + p.tensor.numel());
+    if (from >= to) continue;
+    const std::int64_t begin = from - plan.offsets[i];
+    pieces.push_back({static_cast<int>(i), begin,
+                      p.tensor.detach().view({-1}).narrow(0, begin, to - from),
+                      arena.narrow(0, from, to - from)});
+  }
+}
+
+at::Tensor GradExchange::Impl::BucketOf(int bucket) const {
+  const BucketPlan::Bucket& b = plan.buckets[bucket];
+  return arena.narrow(0, b.begin, b.end - b.begin);
+}
+
+std::string GradExchange::Impl::NameOf(int bucket) const {
+  return StrCat("bucket ", bucket, " of ", plan.buckets.size());
 }
 
 void GradExchange::Impl::Arrive(int index) {
@@ -161,43 +212,59 @@ void GradExchange::Impl::Arrive(int index) {
   Invariant(!p.arrived, "a second backward reached ", p.name,
             " after Begin(true): call Begin(false) before all but the last backward");
   p.arrived = true;
-  --buckets[p.bucket].missing;
+  arrivals.push_back(index);
+  --missing[p.bucket];
   LaunchReady();
 }
 
 // In order, all but the last bucket: that one waits for its riders.
 void GradExchange::Impl::LaunchReady() {
-  const int held = static_cast<int>(buckets.size()) - 1;
-  while (next < held && buckets[next].missing == 0) Launch(next);
+  const int held = static_cast<int>(plan.buckets.size()) - 1;
+  while (next < held && missing[next] == 0) Launch(next);
 }
 
 void GradExchange::Impl::Launch(int bucket) {
-  const Bucket& b = buckets[bucket];
+  const BucketPlan::Bucket& b = plan.buckets[bucket];
   next = bucket + 1;
-  const std::int64_t begin = b.frozen ? b.end : b.begin;
-  const std::int64_t end = next == static_cast<int>(buckets.size()) ? b.end + riders : b.end;
+  const std::int64_t begin = resting[bucket] ? b.end : b.begin;
+  const std::int64_t end = next == static_cast<int>(plan.buckets.size()) ? b.end + riders : b.end;
   if (begin == end) return;
-  auto* data = static_cast<char*>(arena.mutable_data_ptr()) + begin * arena.itemsize();
-  tickets.push_back(comm.AllReduce(StrCat("gradient bucket ", bucket, " of ", buckets.size()), data,
-                                   end - begin, DTypeOf(type)));
+  buckets.Launch("gradient " + NameOf(bucket), arena.narrow(0, begin, end - begin));
 }
 
-void GradExchange::Impl::WriteTail(std::span<const double> flags) {
+// Which parameters took part, then the flags, as a tensor that is to be summed over ranks.
+at::Tensor GradExchange::Impl::Riders(std::span<const double> flags, at::ScalarType as) const {
   at::Tensor bitmap = at::empty({static_cast<std::int64_t>(parameters.size())}, at::kFloat);
   float* bits = bitmap.mutable_data_ptr<float>();
   for (std::size_t i = 0; i < parameters.size(); ++i) bits[i] = parameters[i].took_part ? 1 : 0;
-  const at::Tensor content =
-      at::cat({bitmap.to(type), PackFlags(WithOrder(flags, comm), comm.rank(), comm.size(), type)});
-  riders = content.numel();
-  arena.narrow(0, tail, riders).copy_(content);
+  return at::cat({bitmap.to(as), PackFlags(WithOrder(flags, comm), comm.rank(), comm.size(), as)});
 }
 
-std::vector<double> GradExchange::Impl::ReadTail(std::int64_t flags) {
+std::vector<double> GradExchange::Impl::ReadRiders(const at::Tensor& content, std::int64_t flags) {
   const auto count = static_cast<std::int64_t>(parameters.size());
-  const at::Tensor content = arena.narrow(0, tail, riders).cpu();
   const at::Tensor bitmap = content.narrow(0, 0, count).to(at::kDouble);
   for (std::int64_t i = 0; i < count; ++i) touched[i] = bitmap.const_data_ptr<double>()[i] > 0;
-  return CheckOrder(comm, content.narrow(0, count, riders - count), flags);
+  return CheckOrder(comm, content.narrow(0, count, content.numel() - count), flags);
+}
+
+// In an all-reduce of their own, with the shards' sums of squares: halves of 32 bits, which add up
+// exactly in float64.
+std::vector<double> GradExchange::Impl::ExchangeRiders(std::span<const double> flags) {
+  squares = at::zeros({ops::kSquareSlots}, at::dtype(at::kLong).device(arena.device()));
+  for (std::size_t b = 0; b < plan.buckets.size(); ++b)
+    if (!resting[b] && buckets.first_holder())
+      squares += ops::ExactSumSquares(buckets.Mine(BucketOf(static_cast<int>(b))));
+  const at::Tensor rest = Riders(flags, at::kDouble).to(arena.device());
+  const at::Tensor content = at::cat({squares.bitwise_and(0xFFFFFFFF).to(at::kDouble),
+                                      squares.bitwise_right_shift(32).to(at::kDouble), rest});
+  const at::Tensor sums = AllocateTensor(comm, content.sizes(), at::kDouble);
+  sums.copy_(content);
+  comm.AllReduceNow("gradient riders", sums.mutable_data_ptr(), sums.numel(), DType::kFloat64);
+  if (buckets.sharded())
+    squares = sums.narrow(0, 0, ops::kSquareSlots).to(at::kLong) +
+              sums.narrow(0, ops::kSquareSlots, ops::kSquareSlots).to(at::kLong) * (1LL << 32);
+  return ReadRiders(sums.narrow(0, 2 * ops::kSquareSlots, rest.numel()).cpu(),
+                    static_cast<std::int64_t>(flags.size()));
 }
 
 GradExchange::GradExchange(Communicator& comm,
@@ -211,9 +278,29 @@ GradExchange::~GradExchange() {
   }
 }
 
+bool GradExchange::Rebuild() {
+  Impl& impl = *impl_;
+  Invariant(!impl.armed && impl.gathers.empty(), "Rebuild within a step");
+  const bool measured = impl.stepped && impl.step_frozen == impl.Frozen();
+  if (!measured || (impl.by_arrival && impl.frozen == impl.step_frozen)) return false;
+  // Rank 0's order: what arrived, then the others as they were.
+  std::vector<int> order = impl.arrivals;
+  std::ranges::copy_if(impl.order, std::back_inserter(order),
+                       [&](int i) { return std::ranges::count(impl.arrivals, i) == 0; });
+  const std::string bytes =
+      BroadcastBytes(impl.comm, "order of arrival",
+                     {reinterpret_cast<const char*>(order.data()), order.size() * sizeof(int)});
+  Invariant(bytes.size() == order.size() * sizeof(int), "order of arrival");
+  std::copy_n(bytes.data(), bytes.size(), reinterpret_cast<char*>(order.data()));
+  impl.LayOut(order);
+  impl.by_arrival = true;
+  return true;
+}
+
 void GradExchange::Begin(bool last) {
   Impl& impl = *impl_;
   std::lock_guard lock(impl.mutex);
+  Invariant(impl.gathers.empty(), "Begin before WaitParameters");
   if (impl.clean) {
     const at::NoGradGuard no_grad;
     impl.arena.zero_();
@@ -223,12 +310,14 @@ void GradExchange::Begin(bool last) {
   impl.armed = true;
   impl.last = last;
   impl.next = 0;
+  impl.riders = 0;
+  impl.step_frozen = impl.Frozen();
+  impl.arrivals.clear();
   for (auto& p : impl.parameters) p.arrived = false;
-  for (auto& bucket : impl.buckets) {
-    bucket.missing = 0;
-    for (int i : bucket.members) bucket.missing += impl.parameters[i].tensor.requires_grad();
-    bucket.frozen = bucket.missing == 0;
-  }
+  impl.missing.assign(impl.plan.buckets.size(), 0);
+  for (auto& p : impl.parameters) impl.missing[p.bucket] += p.tensor.requires_grad();
+  impl.resting.clear();
+  for (const int count : impl.missing) impl.resting.push_back(count == 0);
 }
 
 std::vector<double> GradExchange::Finalize(std::span<const double> flags) {
@@ -238,22 +327,67 @@ std::vector<double> GradExchange::Finalize(std::span<const double> flags) {
             " flags, but room for ", impl.options.max_flags);
   const at::NoGradGuard no_grad;
   std::unique_lock lock(impl.mutex);
-  const int held = static_cast<int>(impl.buckets.size()) - 1;
+  const int held = static_cast<int>(impl.plan.buckets.size()) - 1;
   while (impl.next < held) impl.Launch(impl.next);
-  impl.WriteTail(flags);  // now all ranks have made the same calls
+  if (impl.riders_in_tail()) {  // now all ranks have made the same calls
+    const at::Tensor content = impl.Riders(flags, impl.type);
+    impl.riders = content.numel();
+    impl.arena.narrow(0, impl.plan.end, impl.riders).copy_(content);
+  }
   impl.Launch(held);
   impl.armed = false;
   impl.clean = true;
+  impl.stepped = true;
   lock.unlock();
-  for (Ticket& ticket : impl.tickets) ticket.Wait();
-  impl.tickets.clear();
-  return impl.ReadTail(static_cast<std::int64_t>(flags.size()));
+  impl.buckets.Finish();
+  if (!impl.riders_in_tail()) return impl.ExchangeRiders(flags);
+  impl.squares = ops::ExactSumSquares(impl.arena.narrow(0, 0, impl.plan.end));
+  return impl.ReadRiders(impl.arena.narrow(0, impl.plan.end, impl.riders).cpu(),
+                         static_cast<std::int64_t>(flags.size()));
 }
 
 const std::vector<bool>& GradExchange::touched() const { return impl_->touched; }
 
-double GradExchange::GradNorm() const {
-  return std::sqrt(ops::SumSquares(impl_->arena.narrow(0, 0, impl_->tail)).item<double>());
+bool GradExchange::sharded() const { return impl_->buckets.sharded(); }
+
+const std::vector<ParameterPiece>& GradExchange::pieces() const { return impl_->pieces; }
+
+void GradExchange::PublishParameters() {
+  Impl& impl = *impl_;
+  if (!impl.buckets.sharded()) return;
+  const at::NoGradGuard no_grad;
+  for (const ParameterPiece& piece : impl.pieces)
+    if (!impl.resting[impl.parameters[piece.parameter].bucket]) piece.gradient.copy_(piece.value);
+  for (std::size_t b = 0; b < impl.plan.buckets.size(); ++b) {
+    if (impl.resting[b]) continue;
+    const int bucket = static_cast<int>(b);
+    impl.gathers.emplace_back(
+        bucket, impl.buckets.Gather("parameters, " + impl.NameOf(bucket), impl.BucketOf(bucket)));
+  }
 }
+
+void GradExchange::WaitParameters() {
+  Impl& impl = *impl_;
+  const at::NoGradGuard no_grad;
+  for (auto& [bucket, ticket] : impl.gathers) {
+    ticket.Wait();
+    for (const int i : impl.plan.buckets[bucket].members)
+      impl.parameters[i].tensor.copy_(impl.parameters[i].view);
+  }
+  impl.gathers.clear();
+}
+
+at::Tensor GradExchange::Assemble(int parameter, std::int64_t begin, const at::Tensor& mine) {
+  Impl& impl = *impl_;
+  const at::Tensor whole =
+      at::zeros({impl.parameters[parameter].tensor.numel()}, impl.arena.options());
+  if (mine.defined()) whole.narrow(0, begin, mine.numel()).copy_(mine);
+  if (impl.buckets.sharded()) impl.buckets.SumOverShards("state by piece", whole);
+  return whole;
+}
+
+at::Tensor GradExchange::GradNorm() const { return ops::ValueOfSum(impl_->squares).sqrt(); }
+
+std::size_t GradExchange::arena_bytes() const { return impl_->arena.nbytes(); }
 
 }  // namespace vesalius::dist

@@ -1,5 +1,6 @@
 #include "model/anatomy_vlm.h"
 
+#include "base/hash.h"
 #include "data/record.h"
 
 namespace vesalius::model {
@@ -7,6 +8,18 @@ namespace {
 
 // Bounds of the contrastive logit scales (temperature in [0.01, 0.5]), applied after each step.
 const double kLogMinScale = std::log(2.0), kLogMaxScale = std::log(100.0);
+
+// Rows of a rank that the audit takes again in float64.
+constexpr std::int64_t kAuditRows = 8;
+
+// Start of SigLIP's bias: most pairs are negatives (Zhai et al., 2023).
+constexpr double kPairBias = -10;
+
+dist::Contrast ContrastOf(const ContrastConfig& config) {
+  return config.contrast == "gather" ? dist::Contrast::kGather
+         : config.contrast == "ring" ? dist::Contrast::kRing
+                                     : dist::Contrast::kHybrid;
+}
 
 at::Tensor Scalar(double value) { return at::scalar_tensor(value, at::kFloat); }
 
@@ -21,12 +34,17 @@ BatchTensors BatchTensors::Slice(std::int64_t i0, std::int64_t i1, std::int64_t 
     if (of_image->defined()) *of_image = of_image->slice(0, i0, i1);
   for (at::Tensor* of_text : {&slice.texts, &slice.signatures})
     if (of_text->defined()) *of_text = of_text->slice(0, t0, t1);
+  slice.first_image += i0;
+  slice.first_text += t0;
   return slice;
 }
 
 AnatomyVlm::AnatomyVlm(const ModelConfig& config, std::uint64_t seed, at::Tensor label_prompts,
                        at::Tensor family)
-    : config_(config), label_prompts_(std::move(label_prompts)), family_(std::move(family)) {
+    : config_(config),
+      seed_(seed),
+      label_prompts_(std::move(label_prompts)),
+      family_(std::move(family)) {
   Initialiser init(seed);
   const std::int64_t width = config.vision.width, d = config.embed_dim;
   vision_ = register_module("vision", std::make_shared<VisionTransformer>(init, config.vision));
@@ -41,6 +59,8 @@ AnatomyVlm::AnatomyVlm(const ModelConfig& config, std::uint64_t seed, at::Tensor
       register_module("text", std::make_shared<TextEncoder>(init, config.text, config.embed_dim));
   fine_scale_ = register_parameter("fine_scale", Scalar(-std::log(config.temperature)));
   pair_scale_ = register_parameter("pair_scale", Scalar(-std::log(config.temperature)));
+  if (config.contrast.pair_form == "siglip")
+    pair_bias_ = register_parameter("pair_bias", Scalar(kPairBias));
   label_scale_ = register_parameter("label_scale", Scalar(std::log(config.label_scale)));
   label_bias_ = register_parameter("label_bias", Scalar(config.label_bias));
   SetStage(3);
@@ -78,13 +98,23 @@ void AnatomyVlm::SetStage(int stage) {
       trains = labels || pair;
     } else if (starts(name, "enrich.") || name == "fine_scale") {
       trains = fine;
-    } else if (name == "pair_scale") {
+    } else if (starts(name, "pair_")) {
       trains = pair;
     } else if (starts(name, "label_")) {
       trains = labels;
     }
     item.value().requires_grad_(trains);
   }
+}
+
+void AnatomyVlm::BeginStep(std::uint64_t stream, bool audit) {
+  stream_ = stream;
+  audit_ = audit;
+}
+
+Dropout AnatomyVlm::DropoutOf(Tower tower, std::int64_t first, std::int64_t count) const {
+  const std::uint64_t key = Mix64(Mix64(seed_ + static_cast<std::uint64_t>(tower)) + stream_);
+  return {config_.dropout, key, at::arange(first, first + count, at::kLong)};
 }
 
 at::Tensor AnatomyVlm::Boxes(const at::Tensor& regions) const {
@@ -99,14 +129,19 @@ at::Tensor AnatomyVlm::RegionEmbedding(const VisionTransformer::Output& out) con
 
 Features AnatomyVlm::Encode(const BatchTensors& slice) {
   Features features;
-  const VisionTransformer::Output out = vision_->Forward(slice.image);
+  const std::int64_t images = slice.image.size(0);
+  const VisionTransformer::Output out =
+      vision_->Forward(slice.image, DropoutOf(Tower::kVision, slice.first_image, images));
   features["box"] = Boxes(out.regions);
   features["presence"] = presence_->Forward(out.regions).squeeze(-1);
   if (stage_ >= 2) features["global"] = L2Normalise(global_->Forward(out.cls));
-  if (stage_ >= 2 && NeedsReports()) features["report"] = text_->Forward(slice.reports);
+  if (stage_ >= 2 && NeedsReports())
+    features["report"] =
+        text_->Forward(slice.reports, DropoutOf(Tower::kReport, slice.first_image, images));
   if (NeedsRegionTexts(stage_)) {
     features["region"] = RegionEmbedding(out);
-    features["text"] = text_->Forward(slice.texts);
+    features["text"] =
+        text_->Forward(slice.texts, DropoutOf(Tower::kText, slice.first_text, slice.texts.size(0)));
   }
   return features;
 }
@@ -137,10 +172,22 @@ std::vector<NamedLoss> AnatomyVlm::Loss(const Features& features, const BatchTen
     losses.push_back(
         {"global", weight.global, ImageLabelLoss(logits, batch.image_labels, counts.labels)});
   }
-  if (stage_ >= 2 && weight.pair > 0)
-    losses.push_back({"pair", weight.pair,
-                      PairLoss(comm, features.at("global"), features.at("report"),
-                               batch.report_hash, pair_scale_.exp(), counts.images)});
+  if (stage_ >= 2 && weight.pair > 0) {
+    const ContrastConfig& how = config_.contrast;
+    dist::RingOptions options;
+    options.form = pair_bias_.defined() ? dist::LossForm::kSigLip : dist::LossForm::kInfoNce;
+    options.contrast = ContrastOf(how);
+    options.cache_bytes = how.logit_cache_bytes;
+    options.audit_rows = audit_ ? kAuditRows : 0;
+    const dist::RingResult pair =
+        PairLoss(comm, features.at("global"), features.at("report"), batch.report_hash,
+                 pair_scale_.exp(), pair_bias_, counts.images,
+                 how.positives == "drop" ? dist::KeyPositives::Extra::kDrop
+                                         : dist::KeyPositives::Extra::kShare,
+                 options);
+    losses.push_back({"pair", weight.pair, pair.loss});
+    if (audit_) losses.push_back({"audit.loss_error", 0, Scalar(pair.audit_error / comm.size())});
+  }
   if (fine) {
     const auto rows = [&chosen](const at::Tensor& x) {
       return x.flatten(0, 1).index_select(0, chosen);
@@ -156,7 +203,8 @@ std::vector<NamedLoss> AnatomyVlm::Loss(const Features& features, const BatchTen
     in.labels = rows(batch.region_labels);
     in.signatures = batch.signatures;
     in.family = family_;
-    losses.push_back({"fine", weight.fine, FineLoss(comm, in, counts)});
+    losses.push_back(
+        {"fine", weight.fine, FineLoss(comm, in, counts, ContrastOf(config_.contrast))});
   }
   return losses;
 }

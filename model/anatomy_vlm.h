@@ -23,6 +23,7 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   bool NeedsRegionTexts(int stage) const override;
   bool NeedsReports() const override { return config_.loss.pair > 0; }
   void SetStage(int stage) override;
+  void BeginStep(std::uint64_t stream, bool audit) override;
   Features Encode(const BatchTensors& slice) override;
   std::vector<NamedLoss> Loss(const Features& features, const BatchTensors& batch,
                               dist::Communicator& comm) override;
@@ -41,16 +42,21 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   const ModelConfig& config() const { return config_; }
 
  private:
+  enum class Tower { kVision, kText, kReport };
+  Dropout DropoutOf(Tower tower, std::int64_t first, std::int64_t count) const;
   at::Tensor Boxes(const at::Tensor& regions) const;
   at::Tensor RegionEmbedding(const VisionTransformer::Output& out) const;
 
   ModelConfig config_;
   int stage_ = 3;
+  bool audit_ = false;
+  std::uint64_t seed_, stream_ = 0;
   at::Tensor label_prompts_, family_;
   std::shared_ptr<VisionTransformer> vision_;
   std::shared_ptr<TextEncoder> text_;
   std::shared_ptr<Linear> box1_, box2_, box3_, presence_, enrich_, global_;
   at::Tensor fine_scale_, pair_scale_, label_scale_, label_bias_;  // scales as logarithms
+  at::Tensor pair_bias_;                                           // SigLIP only
 };
 
 }  // namespace vesalius::model

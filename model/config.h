@@ -2,6 +2,7 @@
 // whose file trainer/config.proto documents every key, default and range.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace vesalius::model {
@@ -35,6 +36,14 @@ struct LossConfig {
   double l1 = 0, giou = 0;                                           // inside the anatomy loss
 };
 
+// How the contrastive losses run (dist/ring_loss.h).
+struct ContrastConfig {
+  std::string pair_form = "infonce";   // or "siglip"
+  std::string positives = "share";     // or "drop": pairs of equal reports beside the own one
+  std::string contrast = "hybrid";     // or "gather", "ring"
+  std::int64_t logit_cache_bytes = 0;  // of the pair loss
+};
+
 struct ModelConfig {
   VisionConfig vision;
   TextConfig text;
@@ -43,6 +52,8 @@ struct ModelConfig {
   double label_scale = 0;  // start of the image-label logit scale
   double label_bias = 0;   // start of the image-label logit bias
   LossConfig loss;
+  ContrastConfig contrast;
+  double dropout = 0;  // of what each branch of a block adds, in training
 };
 
 }  // namespace vesalius::model

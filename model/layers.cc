@@ -52,13 +52,20 @@ Block::Block(Initialiser& init, std::int64_t width, std::int64_t heads, std::int
   mlp_ = register_module("mlp", std::make_shared<Mlp>(init, width, hidden));
 }
 
-at::Tensor Block::Forward(const at::Tensor& x, const at::Tensor& mask) const {
+at::Tensor Block::Forward(const at::Tensor& x, const at::Tensor& mask, const Dropout& dropout,
+                          std::uint64_t layer) const {
+  const auto attn = [&](const at::Tensor& in) {
+    return dropout.Apply(attn_->Forward(in, mask), 2 * layer);
+  };
+  const auto mlp = [&](const at::Tensor& in) {
+    return dropout.Apply(mlp_->Forward(in), 2 * layer + 1);
+  };
   if (order_ == Order::kPreNorm) {
-    const at::Tensor y = x + attn_->Forward(norm1_->Forward(x), mask);
-    return y + mlp_->Forward(norm2_->Forward(y));
+    const at::Tensor y = x + attn(norm1_->Forward(x));
+    return y + mlp(norm2_->Forward(y));
   }
-  const at::Tensor y = norm1_->Forward(x + attn_->Forward(x, mask));
-  return norm2_->Forward(y + mlp_->Forward(y));
+  const at::Tensor y = norm1_->Forward(x + attn(x));
+  return norm2_->Forward(y + mlp(y));
 }
 
 at::Tensor L2Normalise(const at::Tensor& x) {

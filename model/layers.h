@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "model/dropout.h"
 #include "model/init.h"
 
 namespace vesalius::model {
@@ -59,7 +60,10 @@ class Block : public torch::nn::Module {
   enum class Order { kPreNorm, kPostNorm };
   Block(Initialiser& init, std::int64_t width, std::int64_t heads, std::int64_t hidden, double eps,
         Order order);
-  at::Tensor Forward(const at::Tensor& x, const at::Tensor& mask) const;
+  // `dropout` is applied to what each branch adds, as BERT and timm do (proj_drop); `layer` is the
+  // block's place in its tower.
+  at::Tensor Forward(const at::Tensor& x, const at::Tensor& mask, const Dropout& dropout = {},
+                     std::uint64_t layer = 0) const;
 
  private:
   std::shared_ptr<LayerNorm> norm1_, norm2_;

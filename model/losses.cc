@@ -5,7 +5,6 @@
 #include "data/record.h"
 #include "dist/gather.h"
 #include "ops/box.h"
-#include "ops/contrastive.h"
 
 namespace vesalius::model {
 namespace {
@@ -24,6 +23,28 @@ at::Tensor MaskedBce(const at::Tensor& logits, const at::Tensor& target, const a
       logits, target.to(type), /*weight=*/{}, /*pos_weight=*/{}, at::Reduction::None);
   return (term * mask.to(type)).sum();
 }
+
+// The truth matrix of this rank's rows against the texts of all ranks, tile by tile.
+class TruthPositives : public dist::Positives {
+ public:
+  TruthPositives(const FineInputs& rows, at::Tensor signatures)
+      : rows_(rows), signatures_(std::move(signatures)) {
+    rows_.regions = rows_.texts = rows_.scale = at::Tensor();  // facts only
+  }
+  dist::TilePairs At(std::int64_t row0, std::int64_t row1, std::int64_t column0,
+                     std::int64_t column1) const override {
+    FineInputs part = rows_;
+    for (at::Tensor* of_row :
+         {&part.own_text, &part.own_truth, &part.anatomy, &part.abnormal, &part.labels})
+      *of_row = of_row->slice(0, row0, row1);
+    const at::Tensor truth = TruthMatrix(part, signatures_.slice(0, column0, column1)).flatten();
+    return {truth.eq(1).nonzero().squeeze(1), truth.lt(0).nonzero().squeeze(1)};
+  }
+
+ private:
+  FineInputs rows_;
+  at::Tensor signatures_;
+};
 
 }  // namespace
 
@@ -66,20 +87,13 @@ at::Tensor ImageLabelLoss(const at::Tensor& logits, const at::Tensor& labels, st
   return MaskedBce(logits, labels.clamp_min(0), labels.ge(0)) * OneOver(count);
 }
 
-at::Tensor PairLoss(dist::Communicator& comm, const at::Tensor& image, const at::Tensor& report,
-                    const at::Tensor& hash, const at::Tensor& scale,
-                    const std::vector<std::int64_t>& images) {
-  const at::Tensor all =
-      dist::GatherRows(comm, "pair.features", at::cat({image, report}, 1), images);
-  const at::Tensor all_hash = dist::GatherRowsDetached(comm, "pair.hashes", hash, images);
-  const std::int64_t d = image.size(1);
-  const at::Tensor same = hash.unsqueeze(1).eq(all_hash.unsqueeze(0)).to(at::kChar);
-  const auto to_text =
-      ops::MultiPositiveCrossEntropy(scale * at::matmul(image, all.slice(1, d).t()), same, 1);
-  const auto to_image =
-      ops::MultiPositiveCrossEntropy(scale * at::matmul(report, all.slice(1, 0, d).t()), same, 1);
-  const std::int64_t count = std::accumulate(images.begin(), images.end(), std::int64_t{0});
-  return (to_text.first + to_image.first) * (0.5 * OneOver(count));
+dist::RingResult PairLoss(dist::Communicator& comm, const at::Tensor& image,
+                          const at::Tensor& report, const at::Tensor& hash, const at::Tensor& scale,
+                          const at::Tensor& bias, const std::vector<std::int64_t>& images,
+                          dist::KeyPositives::Extra extra, const dist::RingOptions& options) {
+  return dist::RingLoss(
+      comm, "pair", image, report, scale, bias, images,
+      std::make_shared<dist::KeyPositives>(comm, "pair.keys", hash, images, extra), options);
 }
 
 at::Tensor TruthMatrix(const FineInputs& rows, const at::Tensor& signatures) {
@@ -106,57 +120,31 @@ at::Tensor TruthMatrix(const FineInputs& rows, const at::Tensor& signatures) {
   return at::where(own, rows.own_truth.unsqueeze(1), truth);
 }
 
-at::Tensor FineLoss(dist::Communicator& comm, const FineInputs& in, const GlobalCounts& counts) {
-  const int rank = comm.rank(), size = comm.size();
-  std::vector<std::int64_t> feature_rows(size);
-  for (int r = 0; r < size; ++r) feature_rows[r] = counts.rows[r] + counts.texts[r];
-  // One gather for regions and texts together, and one each for what is known of rows and of texts.
-  const at::Tensor features =
-      dist::GatherRows(comm, "fine.features", at::cat({in.regions, in.texts}), feature_rows);
-  const at::Tensor row_facts = dist::GatherRowsDetached(
-      comm, "fine.rows",
-      at::cat({in.own_text.unsqueeze(1), in.own_truth.unsqueeze(1).to(at::kLong),
-               in.anatomy.unsqueeze(1).to(at::kLong), in.abnormal.unsqueeze(1).to(at::kLong),
-               in.labels.to(at::kLong)},
-              1),
-      counts.rows);
+at::Tensor FineLoss(dist::Communicator& comm, const FineInputs& in, const GlobalCounts& counts,
+                    dist::Contrast contrast) {
   const at::Tensor text_facts =
       dist::GatherRowsDetached(comm, "fine.texts", in.signatures, counts.texts);
-
-  std::vector<at::Tensor> region_parts, text_parts;
-  for (int r = 0; r < size; ++r) {
-    const std::int64_t begin = Before(feature_rows, r), middle = begin + counts.rows[r];
-    region_parts.push_back(features.slice(0, begin, middle));
-    text_parts.push_back(features.slice(0, middle, middle + counts.texts[r]));
-  }
-  // Distinct texts over all ranks, in sorted-hash order so that all ranks agree; each is
-  // represented by its first occurrence.
+  // Distinct texts over all ranks; each is a column of the first rank that holds it.
   const auto [sorted, inverse] = at::_unique(text_facts.select(1, 0), true, true);
-  const std::int64_t columns = sorted.size(0), texts = text_facts.size(0);
+  const std::int64_t texts = text_facts.size(0);
   const at::Tensor first =
-      at::full({columns}, texts, inverse.options())
-          .scatter_reduce(0, inverse, at::arange(texts, inverse.options()), "amin");
-  const at::Tensor all_text = at::cat(text_parts).index_select(0, first);
-  const at::Tensor signatures = text_facts.index_select(0, first);
-
-  // Rows -> texts: own rows against all columns. Texts -> rows: own columns against all rows.
-  const auto r2t = ops::MultiPositiveCrossEntropy(in.scale * at::matmul(in.regions, all_text.t()),
-                                                  TruthMatrix(in, signatures), 1);
-  FineInputs everyone = in;
-  everyone.own_text = row_facts.select(1, 0);
-  everyone.own_truth = row_facts.select(1, 1).to(at::kChar);
-  everyone.anatomy = row_facts.select(1, 2);
-  everyone.abnormal = row_facts.select(1, 3).to(at::kChar);
-  everyone.labels = row_facts.slice(1, 4).to(at::kChar);
-  const std::int64_t c0 = rank * columns / size, c1 = (rank + 1) * columns / size;
-  const auto t2r = ops::MultiPositiveCrossEntropy(
-      in.scale * at::matmul(at::cat(region_parts), all_text.slice(0, c0, c1).t()),
-      TruthMatrix(everyone, signatures.slice(0, c0, c1)), 0);
-
-  const at::Tensor contributing =
-      dist::SumOverRanks(comm, "fine.positives", at::stack({r2t.second, t2r.second}).detach())
-          .clamp_min(1);
-  return (r2t.first / contributing[0] + t2r.first / contributing[1]) / 2;
+      std::get<0>(at::full({sorted.size(0)}, texts, inverse.options())
+                      .scatter_reduce(0, inverse, at::arange(texts, inverse.options()), "amin")
+                      .sort());
+  std::vector<std::int64_t> columns;
+  at::Tensor own;
+  for (int r = 0; r < comm.size(); ++r) {
+    const std::int64_t begin = Before(counts.texts, r), end = begin + counts.texts[r];
+    const at::Tensor of_rank = first.masked_select(first.ge(begin).logical_and(first.lt(end)));
+    columns.push_back(of_rank.size(0));
+    if (r == comm.rank()) own = of_rank - begin;
+  }
+  dist::RingOptions options;
+  options.contrast = contrast;
+  return dist::RingLoss(
+             comm, "fine", in.regions, in.texts.index_select(0, own), in.scale, {}, columns,
+             std::make_shared<TruthPositives>(in, text_facts.index_select(0, first)), options)
+      .loss;
 }
 
 }  // namespace vesalius::model

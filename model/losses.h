@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dist/communicator.h"
+#include "dist/ring_loss.h"
 
 namespace vesalius::model {
 
@@ -40,13 +41,15 @@ at::Tensor PresenceLoss(const at::Tensor& logits, const at::Tensor& valid, std::
 // Image-label loss (model.md 3.6): logits [n, K] against labels in {1, 0, -1 = left out}.
 at::Tensor ImageLabelLoss(const at::Tensor& logits, const at::Tensor& labels, std::int64_t count);
 
-// Symmetric image-report InfoNCE with multi-positives by report hash. image, report [n, d] unit
-// vectors; hash [n] int64; scale 0-dim.
-at::Tensor PairLoss(dist::Communicator& comm, const at::Tensor& image, const at::Tensor& report,
-                    const at::Tensor& hash, const at::Tensor& scale,
-                    const std::vector<std::int64_t>& images);
+// Image-report loss (dist/ring_loss.h): image, report [n, d] unit vectors; hash [n] int64 keys of
+// equal reports, which are positives too or left out; scale and, for SigLIP, bias 0-dim.
+dist::RingResult PairLoss(dist::Communicator& comm, const at::Tensor& image,
+                          const at::Tensor& report, const at::Tensor& hash, const at::Tensor& scale,
+                          const at::Tensor& bias, const std::vector<std::int64_t>& images,
+                          dist::KeyPositives::Extra extra, const dist::RingOptions& options);
 
-// Region-phrase loss, softmax form (model.md 3.5).
+// Region-phrase loss, softmax form (model.md 3.5), on the tiles of dist/ring_loss.h: rows of all
+// ranks against the distinct texts of all ranks, the truth matrix built tile by tile.
 struct FineInputs {
   at::Tensor regions;     // [R, d] unit vectors of the rows that have a text
   at::Tensor texts;       // [u, d] unit vectors of this rank's distinct texts
@@ -59,7 +62,8 @@ struct FineInputs {
   at::Tensor signatures;  // [u, 4] int64: hash, region, finding, polarity
   at::Tensor family;      // [29, 29] bool: parent/child pairs
 };
-at::Tensor FineLoss(dist::Communicator& comm, const FineInputs& in, const GlobalCounts& counts);
+at::Tensor FineLoss(dist::Communicator& comm, const FineInputs& in, const GlobalCounts& counts,
+                    dist::Contrast contrast);
 
 // T [R, U] int8 of rows against texts: 1 if the text is the row's own and true, or is entailed by
 // the row's explicit labels for the same region; 0 if contradicted or about another region; -1

@@ -33,6 +33,8 @@ struct BatchTensors {
   at::Tensor reports;          // [n, Lr] int64; [0, 0] where no loss reads them
   at::Tensor report_hash;      // [n] int64
 
+  std::int64_t first_image = 0, first_text = 0;  // of a slice, in the rank's batch
+
   // Images [i0, i1) and texts [t0, t1) of the batch, for Encode.
   BatchTensors Slice(std::int64_t i0, std::int64_t i1, std::int64_t t0, std::int64_t t1) const;
 };
@@ -61,6 +63,9 @@ class Recipe {
   virtual bool NeedsReports() const = 0;
   // Lets gradients flow only into what the stage trains.
   virtual void SetStage(int stage) = 0;
+  // Before a step of training. Its randomness follows from `stream`, another number for each step
+  // and rank. With `audit` the losses report, as "audit.*", how far they are from float64.
+  virtual void BeginStep(std::uint64_t stream, bool audit) = 0;
   virtual Features Encode(const BatchTensors& slice) = 0;
   // Collective. `features` cover the whole local batch.
   virtual std::vector<NamedLoss> Loss(const Features& features, const BatchTensors& batch,

@@ -51,24 +51,24 @@ TextEncoder::TextEncoder(Initialiser& init, const TextConfig& config, int embed_
       register_module("projection", std::make_shared<Linear>(init, width, embed_dim, false));
 }
 
-at::Tensor TextEncoder::Hidden(const at::Tensor& ids) const {
+at::Tensor TextEncoder::Hidden(const at::Tensor& ids, const Dropout& dropout) const {
   const std::int64_t t = ids.size(1);
   const at::Tensor mask = ids.ne(0).view({ids.size(0), 1, 1, t});
   at::Tensor x = at::embedding(words_, ids, /*padding_idx=*/0) +
                  (positions_.slice(0, 0, t) + token_type_.slice(0, 0, 1));
   x = norm_->Forward(x);
-  for (const auto& layer : layers_) x = layer->Forward(x, mask);
+  for (std::size_t i = 0; i < layers_.size(); ++i) x = layers_[i]->Forward(x, mask, dropout, i);
   return x;
 }
 
-at::Tensor TextEncoder::Pooled(const at::Tensor& ids) const {
-  const at::Tensor hidden = Hidden(ids);
+at::Tensor TextEncoder::Pooled(const at::Tensor& ids, const Dropout& dropout) const {
+  const at::Tensor hidden = Hidden(ids, dropout);
   if (config_.pooling == "cls") return hidden.select(1, 0);
   const at::Tensor keep = ids.ne(0).to(hidden.scalar_type()).unsqueeze(-1);
   return (hidden * keep).sum(1) / keep.sum(1).clamp_min(1);
 }
 
-at::Tensor TextEncoder::Forward(const at::Tensor& ids) const {
+at::Tensor TextEncoder::Forward(const at::Tensor& ids, const Dropout& dropout) const {
   if (ids.size(0) == 0) return L2Normalise(projection_->Forward(words_.slice(0, 0, 0)));
   const auto [lengths, order] = ids.ne(0).sum(1).sort(/*stable=*/true, 0, /*descending=*/true);
   const at::Tensor sorted = ids.index_select(0, order), host = lengths.cpu();
@@ -78,7 +78,8 @@ at::Tensor TextEncoder::Forward(const at::Tensor& ids) const {
   std::int64_t begin = 0;
   for (const std::int64_t end : GroupEnds(list)) {
     const std::int64_t length = std::max<std::int64_t>(list[begin], 1);
-    groups.push_back(Pooled(sorted.slice(0, begin, end).slice(1, 0, length)));
+    groups.push_back(Pooled(sorted.slice(0, begin, end).slice(1, 0, length),
+                            dropout.Of(order.slice(0, begin, end))));
     begin = end;
   }
   return L2Normalise(projection_->Forward(at::cat(groups).index_select(0, order.argsort())));

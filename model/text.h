@@ -13,13 +13,13 @@ class TextEncoder : public torch::nn::Module {
   TextEncoder(Initialiser& init, const TextConfig& config, int embed_dim);
 
   // ids [n, t] int64, 0 = padding -> last hidden states [n, t, H].
-  at::Tensor Hidden(const at::Tensor& ids) const;
+  at::Tensor Hidden(const at::Tensor& ids, const Dropout& dropout = {}) const;
   // ids [n, t] -> unit vectors [n, d]; no rows give an empty [0, d] that still takes part in
   // autograd. Texts of similar length are encoded together, so that little is computed on padding.
-  at::Tensor Forward(const at::Tensor& ids) const;
+  at::Tensor Forward(const at::Tensor& ids, const Dropout& dropout = {}) const;
 
  private:
-  at::Tensor Pooled(const at::Tensor& ids) const;  // [n, t] -> [n, H]
+  at::Tensor Pooled(const at::Tensor& ids, const Dropout& dropout) const;  // [n, t] -> [n, H]
   TextConfig config_;
   at::Tensor words_, positions_, token_type_;
   std::shared_ptr<LayerNorm> norm_;

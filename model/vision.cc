@@ -51,12 +51,13 @@ VisionTransformer::VisionTransformer(Initialiser& init, const VisionConfig& conf
   norm_ = register_module("norm", std::make_shared<LayerNorm>(width, 1e-6));
 }
 
-VisionTransformer::Output VisionTransformer::Forward(const at::Tensor& image) const {
+VisionTransformer::Output VisionTransformer::Forward(const at::Tensor& image,
+                                                     const Dropout& dropout) const {
   const std::int64_t n = image.size(0), patches = config_.patches(), width = config_.width;
   const at::Tensor cls = (cls_token_ + pos_embed_.slice(1, 0, 1)).expand({n, 1, width});
   const at::Tensor anatomy = (anatomy_tokens_ + anatomy_pos_).expand({n, kRegions, width});
   at::Tensor x = at::cat({cls, patch_embed_->Forward(image) + pos_embed_.slice(1, 1), anatomy}, 1);
-  for (const auto& block : blocks_) x = block->Forward(x, {});
+  for (std::size_t i = 0; i < blocks_.size(); ++i) x = blocks_[i]->Forward(x, {}, dropout, i);
   x = norm_->Forward(x);
   return {x.select(1, 0), x.slice(1, 1, 1 + patches), x.slice(1, 1 + patches)};
 }

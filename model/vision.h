@@ -29,7 +29,7 @@ class VisionTransformer : public torch::nn::Module {
     at::Tensor regions;  // [n, 29, D]
   };
   // image [n, channels, size, size].
-  Output Forward(const at::Tensor& image) const;
+  Output Forward(const at::Tensor& image, const Dropout& dropout = {}) const;
 
  private:
   VisionConfig config_;

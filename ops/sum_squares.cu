@@ -1,6 +1,6 @@
-// sum_squares on the GPU: one block a partial, then one thread adds the partials in index order.
-// The order of every addition is that of the CPU kernel; products and sums are rounded one by one
-// (no fused multiply-add), so that the results are equal bit for bit.
+// sum_squares on the GPU: eight threads a block of 64 elements, whose order of additions is that of
+// the CPU kernel; products and sums are rounded one by one (no fused multiply-add), so that the
+// results are equal bit for bit. Integers are added by atomics, whose order cannot matter.
 #include <cuda_runtime.h>
 
 #include "ops/sum_squares_kernel.h"
@@ -8,46 +8,51 @@
 namespace vesalius::ops {
 namespace {
 
-template <typename T>
-__global__ void Partials(const T* x, std::int64_t count, double* partials) {
-  __shared__ double lanes[kSumSquaresLanes];
-  const std::int64_t start = blockIdx.x * kSumSquaresPartial;
-  const std::int64_t left = count - start;
-  const std::int64_t n = left < kSumSquaresPartial ? left : kSumSquaresPartial;
-  const int lane = threadIdx.x;
-  double sum = 0;
-  for (std::int64_t i = lane; i < n; i += kSumSquaresLanes) {
-    const double value = x[start + i];
-    sum = __dadd_rn(sum, __dmul_rn(value, value));
-  }
-  lanes[lane] = sum;
-  __syncthreads();
-  for (int half = kSumSquaresLanes / 2; half > 0; half /= 2) {
-    if (lane < half) lanes[lane] = __dadd_rn(lanes[lane], lanes[lane + half]);
-    __syncthreads();
-  }
-  if (lane == 0) partials[blockIdx.x] = lanes[0];
-}
+constexpr int kThreads = 256, kBlocksAtOnce = kThreads / kSquareLanes;
 
-__global__ void AddPartials(const double* partials, std::int64_t count, double* out) {
-  double sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) sum = __dadd_rn(sum, partials[i]);
-  *out = sum;
+template <typename T>
+__global__ void AddSquares(const T* x, std::int64_t count, unsigned long long* slots) {
+  __shared__ unsigned long long mine[kSquareSlots];
+  for (int k = threadIdx.x; k < kSquareSlots; k += kThreads) mine[k] = 0;
+  __syncthreads();
+  const int lane = threadIdx.x % kSquareLanes;
+  const std::int64_t blocks = (count + kSquaresBlock - 1) / kSquaresBlock;
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kBlocksAtOnce;
+  for (std::int64_t at = blockIdx.x * static_cast<std::int64_t>(kBlocksAtOnce); at < blocks;
+       at += stride) {
+    const std::int64_t block = at + threadIdx.x / kSquareLanes;
+    double sum = 0;
+    for (int i = lane; i < kSquaresBlock; i += kSquareLanes) {
+      const std::int64_t element = block * kSquaresBlock + i;
+      const double value = element < count ? static_cast<double>(x[element]) : 0.0;
+      sum = __dadd_rn(sum, __dmul_rn(value, value));
+    }
+    for (int half = kSquareLanes / 2; half > 0; half /= 2)
+      sum = __dadd_rn(sum, __shfl_down_sync(0xFFFFFFFF, sum, half, kSquareLanes));
+    if (lane != 0 || block >= blocks) continue;
+    const LimbParts parts = SplitIntoLimbs(__double_as_longlong(sum));
+    for (int k = 0; k < 3; ++k)
+      if (parts.part[k] != 0) atomicAdd(&mine[parts.first + k], parts.part[k]);
+  }
+  __syncthreads();
+  for (int k = threadIdx.x; k < kSquareSlots; k += kThreads)
+    if (mine[k] != 0) atomicAdd(&slots[k], mine[k]);
 }
 
 }  // namespace
 
-int LaunchSumSquares(const void* x, bool is_double, std::int64_t count, double* partials,
-                     double* out, void* stream) {
+int LaunchSumSquares(const void* x, bool is_double, std::int64_t count, std::int64_t* slots,
+                     void* stream) {
+  if (count == 0) return cudaSuccess;
   const auto on = static_cast<cudaStream_t>(stream);
-  const std::int64_t blocks = SumSquaresPartials(count);
-  const auto grid = static_cast<unsigned>(blocks);
-  if (blocks > 0 && is_double) {
-    Partials<<<grid, kSumSquaresLanes, 0, on>>>(static_cast<const double*>(x), count, partials);
-  } else if (blocks > 0) {
-    Partials<<<grid, kSumSquaresLanes, 0, on>>>(static_cast<const float*>(x), count, partials);
+  const std::int64_t needed = (count + kThreads * 8 - 1) / (kThreads * 8);
+  const auto grid = static_cast<unsigned>(needed < 1024 ? needed : 1024);
+  auto* out = reinterpret_cast<unsigned long long*>(slots);
+  if (is_double) {
+    AddSquares<<<grid, kThreads, 0, on>>>(static_cast<const double*>(x), count, out);
+  } else {
+    AddSquares<<<grid, kThreads, 0, on>>>(static_cast<const float*>(x), count, out);
   }
-  AddPartials<<<1, 1, 0, on>>>(partials, blocks, out);
   return cudaGetLastError();
 }
 

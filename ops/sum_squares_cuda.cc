@@ -15,15 +15,13 @@ at::Tensor SumSquaresCuda(const at::Tensor& x) {
   const bool is_double = x.scalar_type() == at::kDouble;
   Invariant(is_double || x.scalar_type() == at::kFloat, "sum_squares wants float32 or float64");
   const c10::cuda::CUDAGuard guard(x.device());
-  const auto options = x.options().dtype(at::kDouble);
-  at::Tensor partials = at::empty({SumSquaresPartials(x.numel())}, options);
-  at::Tensor out = at::empty({}, options);
-  const int result = LaunchSumSquares(
-      x.const_data_ptr(), is_double, x.numel(), partials.mutable_data_ptr<double>(),
-      out.mutable_data_ptr<double>(), c10::cuda::getCurrentCUDAStream().stream());
+  at::Tensor slots = at::zeros({kSquareSlots}, x.options().dtype(at::kLong));
+  const int result = LaunchSumSquares(x.const_data_ptr(), is_double, x.numel(),
+                                      slots.mutable_data_ptr<std::int64_t>(),
+                                      c10::cuda::getCurrentCUDAStream().stream());
   Require(result == 0, ExitCode::kNodeUnhealthy, "the sum_squares kernel failed: CUDA error ",
           result);
-  return out;
+  return slots;
 }
 
 }  // namespace

@@ -21,8 +21,9 @@ using google::protobuf::TextFormat;
 
 // Keys that may change when a run goes on; the manual lists them too.
 const std::set<std::string> kMayChange = {
-    "trainer.steps",      "trainer.threads", "trainer.checkpoint_every", "trainer.keep",
-    "trainer.eval_every", "data.workers",    "dist.bucket_bytes",        "dist.deadline"};
+    "trainer.steps",       "trainer.threads", "trainer.checkpoint_every", "trainer.keep",
+    "trainer.eval_every",  "data.workers",    "dist.bucket_bytes",        "dist.deadline",
+    "trainer.audit_every", "dist.contrast",   "dist.logit_cache_mb",      "dist.exchange"};
 
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
@@ -175,6 +176,7 @@ TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
   check.Range<std::int64_t>("trainer.checkpoint_every", in.checkpoint_every(), 0, kMany);
   check.Range("trainer.keep", in.keep(), 2, 1 << 20);
   check.Range<std::int64_t>("trainer.eval_every", in.eval_every(), 0, kMany);
+  check.Range<std::int64_t>("trainer.audit_every", in.audit_every(), 0, kMany);
   check.Number("trainer.lr", in.lr(), 1e-12, 1e3);
   check.Number("trainer.weight_decay", in.weight_decay(), 0, 1e3);
   check.Number("trainer.warmup", in.warmup(), 0, 0.999);
@@ -205,10 +207,12 @@ TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
           in.eps(),
           in.stage1(),
           in.stage2(),
-          in.precision() == "float64"};
+          in.precision() == "float64",
+          in.audit_every()};
 }
 
-model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const Checker& check) {
+model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const DistProto& dist,
+                             const Checker& check) {
   check.Range("model.image_size", in.image_size(), 8, 4096);
   check.Range("model.patch_size", in.patch_size(), 1, 256);
   check.Multiple("model.image_size", in.image_size(), "model.patch_size", in.patch_size());
@@ -226,6 +230,7 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
   check.Number("model.temperature", in.temperature(), 0.01, 0.5);
   check.Number("model.label_scale", in.label_scale(), 1e-3, 1e3);
   check.Number("model.label_bias", in.label_bias(), -100, 100);
+  check.Number("model.dropout", in.dropout(), 0, 0.9);
   const TextProto& text = in.text();
   check.Range("model.text.width", text.width(), 1, 65536);
   check.Range("model.text.depth", text.depth(), 1, 256);
@@ -242,6 +247,10 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
                                    {"loss.l1", loss.l1()},
                                    {"loss.giou", loss.giou()}})
     check.Number(key, value, 0, 1e6);
+  check.OneOf("loss.pair_form", loss.pair_form(), {"infonce", "siglip"});
+  check.OneOf("loss.positives", loss.positives(), {"share", "drop"});
+  check.OneOf("dist.contrast", dist.contrast(), {"gather", "hybrid", "ring"});
+  check.Range<std::int64_t>("dist.logit_cache_mb", dist.logit_cache_mb(), 0, 1 << 20);
 
   model::ModelConfig out;
   out.vision = {in.image_size(), in.patch_size(), in.channels(),  in.width(),    in.depth(),
@@ -254,6 +263,8 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
   out.label_bias = in.label_bias();
   out.loss = {loss.anatomy(), loss.presence(), loss.global(), loss.fine(),
               loss.pair(),    loss.l1(),       loss.giou()};
+  out.dropout = in.dropout();
+  out.contrast = {loss.pair_form(), loss.positives(), dist.contrast(), dist.logit_cache_mb() << 20};
   return out;
 }
 
@@ -277,18 +288,32 @@ DataConfig ReadData(const DataProto& in, int positions, double pair, const Check
           in.max_shift(),     in.max_rotate(), in.brightness(), in.contrast()};
 }
 
+DistConfig ReadDist(const DistProto& in, bool float64, const Checker& check) {
+  check.Range<std::int64_t>("dist.bucket_bytes", in.bucket_bytes(), 64, 1ll << 32);
+  check.Number("dist.deadline", in.deadline(), 0.1, 1e6);
+  check.OneOf("dist.exchange", in.exchange(), {"all_reduce", "zero1", "hybrid"});
+  check.OneOf("dist.wire", in.wire(), {"float32", "bfloat16"});
+  const bool narrow = in.wire() == "bfloat16";
+  Require(
+      !narrow || !float64, ExitCode::kConfig,
+      "dist.wire = bfloat16 does not go with trainer.precision = float64: set dist.wire=float32, "
+      "which then means the gradients' own type");
+  const auto mode = in.exchange() == "zero1"    ? dist::ExchangeMode::kZero1
+                    : in.exchange() == "hybrid" ? dist::ExchangeMode::kHybrid
+                                                : dist::ExchangeMode::kAllReduce;
+  return {in.bucket_bytes(), in.deadline(), mode, narrow};
+}
+
 Config FromProto(ConfigProto proto) {
   FillDefaults(&proto);
   const Checker check;
   Config config;
   config.seed = proto.seed();
   config.trainer = ReadTrainer(proto.trainer(), check);
-  config.model = ReadModel(proto.model(), proto.loss(), check);
+  config.model = ReadModel(proto.model(), proto.loss(), proto.dist(), check);
   config.data =
       ReadData(proto.data(), proto.model().text().positions(), proto.loss().pair(), check);
-  check.Range<std::int64_t>("dist.bucket_bytes", proto.dist().bucket_bytes(), 64, 1ll << 32);
-  check.Number("dist.deadline", proto.dist().deadline(), 0.1, 1e6);
-  config.dist = {proto.dist().bucket_bytes(), proto.dist().deadline()};
+  config.dist = ReadDist(proto.dist(), config.trainer.float64, check);
   TextFormat::PrintToString(proto, &config.text);
   return config;
 }

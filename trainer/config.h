@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "dist/bucket_plan.h"
 #include "model/config.h"
 
 namespace vesalius::trainer {
@@ -19,6 +20,7 @@ struct TrainerConfig {
   bool deterministic;
   double lr, weight_decay, warmup, min_lr, clip, beta1, beta2, eps, stage1, stage2;
   bool float64;
+  std::int64_t audit_every;
 };
 
 struct DataConfig {
@@ -35,6 +37,8 @@ struct DataConfig {
 struct DistConfig {
   std::int64_t bucket_bytes;
   double deadline;
+  dist::ExchangeMode exchange;
+  bool bfloat16_wire;
 };
 
 struct Config {

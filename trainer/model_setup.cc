@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "checkpoints/boxes.h"
 #include "checkpoints/safetensors.h"
 
 namespace vesalius::trainer {
@@ -23,29 +24,55 @@ const char* DTypeName(at::ScalarType type) {
   }
 }
 
-TensorView ViewOf(const std::string& name, Role role, const at::Tensor& tensor) {
+// The whole of a tensor of global shape `shape`.
+TensorView ViewOf(const std::string& name, Role role, const at::Tensor& tensor,
+                  at::IntArrayRef shape) {
   TensorView view;
-  view.meta = {name, DTypeName(tensor.scalar_type()), tensor.sizes().vec(), role};
-  view.offset.assign(tensor.dim(), 0);
+  view.meta = {name, DTypeName(tensor.scalar_type()), shape.vec(), role};
+  view.offset.assign(shape.size(), 0);
   view.extent = view.meta.shape;
   view.data = tensor.data_ptr();
   view.bytes = tensor.nbytes();
   return view;
 }
 
-// Calls visit(name, role, tensor) for everything that a checkpoint holds, in a fixed order.
+// Calls visit(name, role, tensor, shape, begin) for everything that a checkpoint holds, in a fixed
+// order that is the same on every rank. `tensor` holds the elements from `begin` on of one of
+// global shape `shape`: all of them, or, of a moment, this rank's piece; undefined where it has
+// none.
 template <typename Visit>
 void ForEachTensor(const std::vector<model::ParameterInfo>& parameters, AdamW* optimiser,
                    Visit visit) {
   for (const auto& parameter : parameters)
-    visit(parameter.name, Role::kParameter, parameter.tensor.detach());
+    visit(parameter.name, Role::kParameter, parameter.tensor.detach(), parameter.tensor.sizes(), 0);
   if (optimiser == nullptr) return;
+  const AdamW::State none;
+  std::vector<const AdamW::State*> states(parameters.size(), &none);
+  for (const AdamW::State& state : optimiser->states()) states[state.piece.parameter] = &state;
   for (size_t i = 0; i < parameters.size(); ++i) {
-    AdamW::State& state = optimiser->states()[i];
-    visit(parameters[i].name, Role::kMoment1, state.moment1);
-    visit(parameters[i].name, Role::kMoment2, state.moment2);
-    visit(parameters[i].name, Role::kScalar, state.steps);
+    const auto& [name, tensor, decay] = parameters[i];
+    const std::int64_t begin = states[i]->piece.begin;
+    visit(name, Role::kMoment1, states[i]->moment1, tensor.sizes(), begin);
+    visit(name, Role::kMoment2, states[i]->moment2, tensor.sizes(), begin);
+    visit(name, Role::kScalar, optimiser->steps(static_cast<int>(i)), at::IntArrayRef{}, 0);
   }
+}
+
+// The boxes of a tensor that `host`, its elements from `begin` on, consists of.
+std::vector<TensorView> BoxesOf(const std::string& name, Role role, const at::Tensor& host,
+                                at::IntArrayRef shape, std::int64_t begin) {
+  std::vector<TensorView> views;
+  auto* data = static_cast<char*>(host.data_ptr());
+  for (checkpoints::Box& box : checkpoints::FlatBoxes(shape.vec(), begin, begin + host.numel())) {
+    TensorView view = ViewOf(name, role, host, shape);
+    view.bytes = static_cast<size_t>(checkpoints::Volume(box.extent)) * host.itemsize();
+    view.data = data;
+    view.offset = std::move(box.offset);
+    view.extent = std::move(box.extent);
+    data += view.bytes;
+    views.push_back(std::move(view));
+  }
+  return views;
 }
 
 // A tensor over memory that the batch owns.
@@ -150,24 +177,40 @@ model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
 std::vector<TensorView> StateViews(const std::vector<model::ParameterInfo>& parameters,
                                    AdamW* optimiser, std::vector<at::Tensor>* staging) {
   std::vector<TensorView> views;
-  ForEachTensor(parameters, optimiser,
-                [&](const std::string& name, Role role, const at::Tensor& tensor) {
-                  staging->push_back(tensor.cpu().contiguous());
-                  views.push_back(ViewOf(name, role, staging->back()));
-                });
+  ForEachTensor(
+      parameters, optimiser,
+      [&](const std::string& name, Role role, const at::Tensor& tensor, at::IntArrayRef shape,
+          std::int64_t begin) {
+        const bool moment = role == Role::kMoment1 || role == Role::kMoment2;
+        const size_t entries = moment ? checkpoints::FlatBoxLimit(shape.size()) : 1;
+        std::vector<TensorView> boxes;
+        if (tensor.defined()) {
+          staging->push_back(tensor.cpu().contiguous());
+          boxes = BoxesOf(name, role, staging->back(), shape, begin);
+        }
+        while (boxes.size() < entries) {
+          TensorView nothing;
+          nothing.meta = {name, DTypeName(parameters[0].tensor.scalar_type()), shape.vec(), role};
+          boxes.push_back(std::move(nothing));
+        }
+        std::ranges::move(boxes, std::back_inserter(views));
+      });
   return views;
 }
 
 void LoadState(const checkpoints::Reader& reader,
                const std::vector<model::ParameterInfo>& parameters, AdamW* optimiser) {
   const at::NoGradGuard no_grad;
-  ForEachTensor(
-      parameters, optimiser, [&](const std::string& name, Role role, const at::Tensor& tensor) {
-        const at::Tensor host =
-            at::empty_like(tensor, tensor.options().device(at::kCPU), at::MemoryFormat::Contiguous);
-        reader.Read(ViewOf(name, role, host));
-        tensor.copy_(host);
-      });
+  ForEachTensor(parameters, optimiser,
+                [&](const std::string& name, Role role, const at::Tensor& tensor,
+                    at::IntArrayRef shape, std::int64_t begin) {
+                  if (!tensor.defined()) return;
+                  const at::Tensor host = at::empty_like(tensor, tensor.options().device(at::kCPU),
+                                                         at::MemoryFormat::Contiguous);
+                  for (const TensorView& view : BoxesOf(name, role, host, shape, begin))
+                    reader.Read(view);
+                  tensor.copy_(host);
+                });
 }
 
 void WriteTensors(const std::string& path,

@@ -45,12 +45,13 @@ data::PipelineOptions PixelOptions(const Config& config);
 model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
                               std::size_t image_labels, at::ScalarType type, at::Device device);
 
-// Parameters, and with an optimiser its moments and step counts, as a checkpoint stores them. The
-// views point into CPU tensors; `staging` keeps the copies of tensors that live elsewhere.
+// Parameters, and with an optimiser its moments (of the pieces that this rank updates) and step
+// counts, as a checkpoint stores them: the same list on every rank, whatever it holds. The views point into CPU tensors; `staging` keeps the copies of tensors that live elsewhere.
 std::vector<checkpoints::TensorView> StateViews(const std::vector<model::ParameterInfo>& parameters,
                                                 AdamW* optimiser, std::vector<at::Tensor>* staging);
 
-// Fills parameters (and optimiser state) from a checkpoint, whatever world size wrote it.
+// Fills parameters (and optimiser state) from a checkpoint, whatever world size or mode of
+// exchange wrote it.
 void LoadState(const checkpoints::Reader& reader,
                const std::vector<model::ParameterInfo>& parameters, AdamW* optimiser);
 

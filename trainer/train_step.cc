@@ -1,6 +1,7 @@
 #include "trainer/train_step.h"
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace vesalius::trainer {
 namespace {
@@ -88,6 +89,17 @@ void RequireFinite(const StepOutcome& outcome, std::int64_t step) {
        "again from there");
 }
 
+// Largest difference of a log-sum-exp from float64 that an audit lets pass: a few float32 steps of
+// the steepest logits there can be, 100.
+constexpr double kAuditLimit = 1e-4;
+
+void WarnOfAudit(const StepOutcome& outcome, std::int64_t step, int rank) {
+  for (const auto& [name, value] : outcome.losses)
+    if (rank == 0 && name == "audit.loss_error" && value > kAuditLimit)
+      log::Warning("step ", step + 1, ": the pair loss is ", value, " off from float64, more than ",
+                   kAuditLimit, "; compare a run with --set trainer.precision=float64");
+}
+
 }  // namespace
 
 TrainStep::TrainStep(const Config& config, const ModelVocabulary& vocabulary, at::Device device,
@@ -96,13 +108,39 @@ TrainStep::TrainStep(const Config& config, const ModelVocabulary& vocabulary, at
       comm_(comm),
       model_(BuildModel(config, vocabulary, device)),
       parameters_(model_->parameters()),
-      optimiser_(parameters_, {config.trainer.beta1, config.trainer.beta2, config.trainer.eps,
-                               config.trainer.weight_decay}),
       exchange_(comm, NamedTensors(parameters_),
-                {static_cast<std::size_t>(config.dist.bucket_bytes)}) {}
+                {.bucket_bytes = static_cast<std::size_t>(config.dist.bucket_bytes),
+                 .mode = config.dist.exchange,
+                 .bfloat16_wire = config.dist.bfloat16_wire}),
+      optimiser_(parameters_, exchange_.pieces(),
+                 {config.trainer.beta1, config.trainer.beta2, config.trainer.eps,
+                  config.trainer.weight_decay}) {}
+
+model::AnatomyVlm& TrainStep::model() {
+  EndStep();
+  return *model_;
+}
+
+const std::vector<model::ParameterInfo>& TrainStep::parameters() {
+  EndStep();
+  return parameters_;
+}
+
+// What follows an update and may have run beside other work until now.
+void TrainStep::EndStep() {
+  if (!updated_) return;
+  exchange_.WaitParameters();
+  model_->AfterStep();
+  updated_ = false;
+}
 
 StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double lr,
                            std::span<const double> flags, PhaseClock& clock) {
+  EndStep();
+  if (exchange_.Rebuild()) optimiser_.Repartition(exchange_);
+  const std::int64_t every = config_.trainer.audit_every;
+  model_->BeginStep(static_cast<std::uint64_t>(step * comm_.size() + comm_.rank()),
+                    every > 0 && step % every == 0);
   const std::vector<NamedLoss> losses =
       ForwardBackward(*model_, batch, config_.trainer.accumulate, comm_, exchange_, clock);
   std::vector<double> riders;  // shares of the losses, then the flags
@@ -112,16 +150,20 @@ StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double 
   clock.Mark("exchange");
 
   StepOutcome outcome;
-  outcome.grad_norm = exchange_.GradNorm();
   for (std::size_t i = 0; i < losses.size(); ++i) {
     outcome.losses.emplace_back(losses[i].name, sums[i]);
     outcome.loss += losses[i].weight * sums[i];
   }
   outcome.sums.assign(sums.begin() + static_cast<std::ptrdiff_t>(losses.size()), sums.end());
+  const at::Tensor norm = exchange_.GradNorm();
+  // The optimiser skips a step whose norm is not finite; the host looks only afterwards.
+  if (std::isfinite(outcome.loss))
+    optimiser_.Step(exchange_.touched(), lr, ClipScale(norm, config_.trainer.clip));
+  outcome.grad_norm = norm.item<double>();
   RequireFinite(outcome, step);
-
-  optimiser_.Step(exchange_.touched(), lr, ClipScale(outcome.grad_norm, config_.trainer.clip));
-  model_->AfterStep();
+  WarnOfAudit(outcome, step, comm_.rank());
+  exchange_.PublishParameters();
+  updated_ = true;
   clock.Mark("optimiser");
   return outcome;
 }

@@ -33,8 +33,9 @@ class TrainStep {
   TrainStep(const Config& config, const ModelVocabulary& vocabulary, at::Device device,
             dist::Communicator& comm);
 
-  model::AnatomyVlm& model() { return *model_; }
-  const std::vector<model::ParameterInfo>& parameters() const { return parameters_; }
+  // Both with whole parameters: they wait for what other ranks updated.
+  model::AnatomyVlm& model();
+  const std::vector<model::ParameterInfo>& parameters();
   AdamW& optimiser() { return optimiser_; }
 
   // Collective. `step` counts from 0 (for messages); `flags` are summed over the ranks on the way.
@@ -43,12 +44,15 @@ class TrainStep {
                   std::span<const double> flags, PhaseClock& clock);
 
  private:
+  void EndStep();
+
   const Config& config_;
   dist::Communicator& comm_;
   std::unique_ptr<model::AnatomyVlm> model_;
   std::vector<model::ParameterInfo> parameters_;
-  AdamW optimiser_;
   dist::GradExchange exchange_;
+  AdamW optimiser_;
+  bool updated_ = false;  // the last step is still to be ended
 };
 
 }  // namespace vesalius::trainer

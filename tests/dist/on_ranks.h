@@ -1,11 +1,14 @@
-// Tests that run the same body on 1-4 local ranks and, under mpirun, on its processes. Include in
-// one source only: it holds main().
+// Tests that run the same body on 1-4 local ranks and, under mpirun, on its processes, which an
+// argument (one letter a rank) declares to be on several nodes. Include in one source only: it
+// holds main().
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "base/log.h"
 #include "dist/bootstrap.h"
@@ -29,6 +32,8 @@ inline void OnRanks(int ranks, const std::function<void(Communicator&)>& body) {
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   vesalius::log::Init(argv[0]);
+  if (const char* rank = std::getenv("OMPI_COMM_WORLD_RANK"); rank != nullptr && argc == 2)
+    setenv("VESALIUS_DECLARED_NODE", std::string(1, argv[1][std::atoi(rank)]).c_str(), 1);
   const std::unique_ptr<vesalius::dist::Bootstrap> mpi = vesalius::dist::MakeBootstrap();
   if (mpi->size() > 1) {
     vesalius::dist::g_mpi = mpi.get();

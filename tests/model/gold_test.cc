@@ -7,7 +7,6 @@
 #include "model/losses.h"
 #include "model/vision.h"
 #include "ops/box.h"
-#include "ops/contrastive.h"
 #include "tests/util/shared_data.h"
 #include "trainer/adamw.h"
 
@@ -45,8 +44,10 @@ TEST(Gold, ImageReportContrastIsClipLoss) {
       const at::Tensor image = Leaf(c["image"], {b, d}), text = Leaf(c["text"], {b, d});
       const at::Tensor log_scale =
           at::scalar_tensor(c["log_scale"].get<double>(), at::kDouble).requires_grad_(true);
-      const at::Tensor loss = PairLoss(*comm, L2Normalise(image), L2Normalise(text), at::arange(b),
-                                       log_scale.exp(), {b});
+      const at::Tensor loss =
+          PairLoss(*comm, L2Normalise(image), L2Normalise(text), at::arange(b), log_scale.exp(),
+                   at::Tensor(), {b}, dist::KeyPositives::Extra::kShare, {})
+              .loss;
       loss.backward();
       EXPECT_NEAR(loss.item<double>(), c["loss"].get<double>(), kTolerance * 10);
       ExpectClose(image.grad(), c["grad_image"], "image");
@@ -65,21 +66,25 @@ TEST(Gold, RegionContrastPerAnatomy) {
   const at::Tensor mask = Tensor(c["mask"], {b, regions}).ne(0);
   at::Tensor sum = at::zeros({}, at::kDouble);
   std::int64_t kept = 0;
+  const double kept_in_all = c["kept"];
   for (std::int64_t r = 0; r < regions; ++r) {
     const at::Tensor index = mask.select(1, r).nonzero().squeeze(1);
     if (index.size(0) < 2) continue;
     const at::Tensor v = L2Normalise(visual.select(1, r).index_select(0, index));
     const at::Tensor t = L2Normalise(text.select(1, r).index_select(0, index));
-    const at::Tensor truth = at::eye(index.size(0), at::kChar);
-    const at::Tensor logits = at::matmul(v, t.t()) / 0.07;
-    sum = sum + (ops::MultiPositiveCrossEntropy(logits, truth, 1).first +
-                 ops::MultiPositiveCrossEntropy(logits, truth, 0).first) /
-                    2;
+    dist::RunLocalRanks(1, [&](dist::Bootstrap& bootstrap) {
+      const auto comm = bootstrap.MakeCommunicator(dist::Device::kCpu, {});
+      const at::Tensor mean =
+          dist::RingLoss(*comm, "loss", v, t, at::scalar_tensor(1 / 0.07, at::kDouble), {},
+                         {index.size(0)}, std::make_shared<dist::KeyPositives>(0), {})
+              .loss;
+      (mean * index.size(0) / kept_in_all).backward();
+      sum = sum + mean.detach() * index.size(0);
+    });
     kept += index.size(0);
   }
   ASSERT_EQ(kept, c["kept"].get<std::int64_t>());
   const at::Tensor loss = sum / kept;
-  loss.backward();
   EXPECT_NEAR(loss.item<double>(), c["loss"].get<double>(), 1e-10);
   ExpectClose(visual.grad(), c["grad_visual"], "visual");
   ExpectClose(text.grad(), c["grad_text"], "text");
@@ -158,14 +163,18 @@ TEST(Gold, AdamWWithClipping) {
   for (const auto& c : Cases("adamw.json")) {
     at::Tensor p = Leaf(c["p0"], {static_cast<std::int64_t>(c["p0"].size())});
     at::Tensor q = Leaf(c["q0"], {static_cast<std::int64_t>(c["q0"].size())});
+    p.mutable_grad() = at::zeros_like(p);
+    q.mutable_grad() = at::zeros_like(q);
     trainer::AdamW optimiser({{"p", p, true}, {"q", q, false}},
+                             {{0, 0, p.detach(), p.grad()}, {1, 0, q.detach(), q.grad()}},
                              {c["betas"][0], c["betas"][1], c["eps"], c["wd"]});
     const double clip = c["clip"];
     for (const auto& step : c["trace"]) {
-      p.mutable_grad() = Tensor(step["grad_p"], p.sizes());
-      q.mutable_grad() = Tensor(step["grad_q"], q.sizes());
-      const double norm = at::cat({p.grad(), q.grad()}).norm().item<double>();
-      EXPECT_NEAR(norm, step["grad_norm"].get<double>(), 1e-10 * norm);
+      p.grad().copy_(Tensor(step["grad_p"], p.sizes()));
+      q.grad().copy_(Tensor(step["grad_q"], q.sizes()));
+      const at::Tensor norm = at::cat({p.grad(), q.grad()}).norm();
+      EXPECT_NEAR(norm.item<double>(), step["grad_norm"].get<double>(),
+                  1e-10 * norm.item<double>());
       optimiser.Step({true, true}, step["lr"], trainer::ClipScale(norm, clip));
       ExpectClose(p.detach(), step["p"], "p");
       ExpectClose(q.detach(), step["q"], "q");

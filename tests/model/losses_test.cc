@@ -1,14 +1,15 @@
 // The losses against hand-computed values and definitions (model.md 3.15).
 #include "model/losses.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "data/record.h"
 #include "dist/bootstrap.h"
 #include "model/layers.h"
 #include "model/text.h"
 #include "ops/box.h"
-#include "ops/contrastive.h"
 
 namespace vesalius::model {
 namespace {
@@ -27,19 +28,45 @@ TEST(Boxes, GiouOfKnownPairs) {
   EXPECT_LT(Giou(Box(0, 0, 0.01, 0.01), Box(10, 10, 10.01, 10.01)), -0.99);
 }
 
+// The truth matrix as a whole, for tests.
+class WholeTruth : public dist::Positives {
+ public:
+  explicit WholeTruth(at::Tensor truth) : truth_(std::move(truth)) {}
+  dist::TilePairs At(std::int64_t row0, std::int64_t row1, std::int64_t column0,
+                     std::int64_t column1) const override {
+    const at::Tensor tile = truth_.slice(0, row0, row1).slice(1, column0, column1).flatten();
+    return {tile.eq(1).nonzero().squeeze(1), tile.lt(0).nonzero().squeeze(1)};
+  }
+
+ private:
+  at::Tensor truth_;
+};
+
+// The mean over lines of both directions, of logits x y^T.
+at::Tensor Contrast(const at::Tensor& x, const at::Tensor& y, const at::Tensor& truth) {
+  at::Tensor loss;
+  dist::RunLocalRanks(1, [&](dist::Bootstrap& bootstrap) {
+    const auto comm = bootstrap.MakeCommunicator(dist::Device::kCpu, {});
+    loss = dist::RingLoss(*comm, "loss", x, y, at::ones({}, x.options().requires_grad(false)), {},
+                          {y.size(0)}, std::make_shared<WholeTruth>(truth), {})
+               .loss;
+    if (loss.requires_grad()) loss.backward();
+  });
+  return loss;
+}
+
 TEST(MultiPositive, IdentityIsInfoNceAndDuplicatesCostLn2) {
-  const at::Tensor logits = at::randn({5, 5}, at::kDouble);
-  const auto [sum, count] = ops::MultiPositiveCrossEntropy(logits, at::eye(5, at::kChar), 1);
-  const at::Tensor reference = at::cross_entropy_loss(logits, at::arange(5)) * 5;
-  EXPECT_NEAR(sum.item<double>(), reference.item<double>(), 1e-12);
-  EXPECT_EQ(count.item<double>(), 5);
-  // Two equal texts: the best that a row can do is to split its probability between them.
-  at::Tensor truth = at::zeros({1, 3}, at::kChar);
-  truth[0][0].fill_(1);
-  truth[0][1].fill_(1);
-  const at::Tensor best = at::tensor({50.0, 50.0, -50.0}, at::kDouble).unsqueeze(0);
-  EXPECT_NEAR(ops::MultiPositiveCrossEntropy(best, truth, 1).first.item<double>(), std::log(2.0),
-              1e-9);
+  const at::Tensor logits = at::randn({5, 5}, at::kDouble), eye = at::eye(5, at::kDouble);
+  const at::Tensor both = at::cross_entropy_loss(logits, at::arange(5)) +
+                          at::cross_entropy_loss(logits.t(), at::arange(5));
+  EXPECT_NEAR(Contrast(logits, eye, at::eye(5, at::kChar)).item<double>(), both.item<double>() / 2,
+              1e-12);
+  // Two equal texts: the best that a row can do is to split its probability between them; a text
+  // alone with its row costs nothing.
+  const at::Tensor truth = at::tensor({1, 1, 0}, at::kInt).to(at::kChar).view({1, 3});
+  const at::Tensor best = at::tensor({50.0, 50.0, -50.0}, at::kDouble).unsqueeze(1);
+  EXPECT_NEAR(Contrast(at::ones({1, 1}, at::kDouble), best, truth).item<double>(),
+              std::log(2.0) / 2, 1e-9);
 }
 
 TEST(MultiPositive, FullyIgnoredLineAddsNothing) {
@@ -47,12 +74,49 @@ TEST(MultiPositive, FullyIgnoredLineAddsNothing) {
   at::Tensor truth = at::zeros({2, 4}, at::kChar);
   truth[0].fill_(-1);
   truth[1][2].fill_(1);
-  const auto [sum, count] = ops::MultiPositiveCrossEntropy(logits, truth, 1);
-  sum.backward();
-  EXPECT_EQ(count.item<double>(), 1);
+  const at::Tensor loss = Contrast(logits, at::eye(4, at::kDouble), truth);
   EXPECT_EQ(logits.grad()[0].abs().max().item<double>(), 0);
   EXPECT_GT(logits.grad()[1].abs().max().item<double>(), 0);
-  EXPECT_TRUE(std::isfinite(sum.item<double>()));
+  EXPECT_TRUE(std::isfinite(loss.item<double>()));
+}
+
+// Both directions of the fine loss by its definition, on the whole matrix.
+TEST(Fine, EqualsTheWholeTruthMatrix) {
+  const std::int64_t rows = 700, texts = 530, d = 8;
+  FineInputs in;
+  in.regions = L2Normalise(at::randn({rows, d}, at::kDouble)).requires_grad_(true);
+  in.texts = L2Normalise(at::randn({texts, d}, at::kDouble)).requires_grad_(true);
+  in.scale = at::scalar_tensor(9, at::kDouble);
+  in.own_text = at::randint(0, texts, {rows}, at::kLong);
+  in.own_truth = at::randint(0, 2, {rows}, at::kLong).to(at::kChar);
+  in.anatomy = at::randint(0, 29, {rows}, at::kLong).to(at::kChar);
+  in.abnormal = at::randint(-1, 2, {rows}, at::kLong).to(at::kChar);
+  in.labels = at::randint(-1, 2, {rows, 3}, at::kLong).to(at::kChar);
+  in.signatures =
+      at::stack({at::arange(texts), at::randint(0, 29, {texts}, at::kLong),
+                 at::randint(-2, 3, {texts}, at::kLong), at::randint(0, 2, {texts}, at::kLong)},
+                1);
+  in.family = at::zeros({29, 29}, at::kBool);
+  in.family[0][1].fill_(true);
+  const at::Tensor truth = TruthMatrix(in, in.signatures);
+  const at::Tensor logits =
+      (in.scale * at::matmul(in.regions, in.texts.t())).masked_fill(truth.lt(0), -1e9);
+  at::Tensor expected = at::zeros({}, at::kDouble);
+  for (const int dim : {0, 1}) {
+    const at::Tensor positive = truth.eq(1).to(at::kDouble), count = positive.sum(dim);
+    const at::Tensor line = -(positive * logits.log_softmax(dim)).sum(dim) / count.clamp_min(1);
+    expected = expected + line.sum() / count.gt(0).sum() / 2;
+  }
+  const auto gradients = torch::autograd::grad({expected}, {in.regions, in.texts});
+  dist::RunLocalRanks(1, [&](dist::Bootstrap& bootstrap) {
+    const auto comm = bootstrap.MakeCommunicator(dist::Device::kCpu, {});
+    const at::Tensor loss =
+        FineLoss(*comm, in, {{1}, {rows}, {texts}, 0, 0}, dist::Contrast::kHybrid);
+    loss.backward();
+    EXPECT_NEAR(loss.item<double>(), expected.item<double>(), 1e-11);
+  });
+  EXPECT_LE((in.regions.grad() - gradients[0]).abs().max().item<double>(), 1e-12);
+  EXPECT_LE((in.texts.grad() - gradients[1]).abs().max().item<double>(), 1e-12);
 }
 
 TEST(ImageLabels, ZeroLogitsCostLn2AndUnknownIsLeftOut) {

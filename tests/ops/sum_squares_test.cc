@@ -29,6 +29,19 @@ TEST(SumSquares, ThreadsDoNotChangeTheBits) {
   at::set_num_threads(before);
 }
 
+TEST(SumSquares, PartsAddUpToTheSameBits) {
+  for (const double scale : {1e-120, 1e-18, 1.0, 1e30}) {
+    const at::Tensor x = at::sin(at::arange(70'001, at::kDouble)) * scale;
+    const at::Tensor whole = ExactSumSquares(x);
+    at::Tensor parts = at::zeros_like(whole);
+    for (std::int64_t begin = 0; begin < x.numel(); begin += 64 * 17)
+      parts += ExactSumSquares(x.narrow(0, begin, std::min<std::int64_t>(64 * 17, 70'001 - begin)));
+    EXPECT_TRUE(at::equal(parts, whole));
+    const double want = x.pow(2).sum().item<double>();
+    EXPECT_NEAR(ValueOfSum(parts).item<double>(), want, scale > 1e-50 ? 1e-13 * want : 1e-150);
+  }
+}
+
 TEST(SumSquares, IsNotLostToSmallOrLargeValues) {
   EXPECT_DOUBLE_EQ(SumSquares(at::full({70'000}, 1e-30f)).item<double>(),
                    70'000 * static_cast<double>(1e-30f) * static_cast<double>(1e-30f));

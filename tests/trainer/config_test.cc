@@ -45,6 +45,12 @@ TEST(Config, ValuesOutOfRangeNameKeyAndRange) {
   FailureOf({"trainer.lr=fast"});
   FailureOf({"model.image_size=60"});  // not a multiple of the patch
   FailureOf({"model.positions=random"});
+  FailureOf({"model.dropout=0.95"});
+  FailureOf({"loss.pair_form=clip"});
+  FailureOf({"loss.positives=keep"});
+  FailureOf({"dist.contrast=star"});
+  FailureOf({"dist.logit_cache_mb=-1"});
+  FailureOf({"trainer.audit_every=-1"});
   FailureOf({"trainer.stage1=0.7", "trainer.stage2=0.7"});
   // A checkpoint keeps its words: its configuration loads where the file is gone.
   EXPECT_NO_THROW(LoadConfig("tiny", "", {"data.vocab=/no/such/vocab.txt"}));

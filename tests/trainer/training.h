@@ -96,7 +96,8 @@ inline void ExpectNearMetrics(const std::string& run, const std::string& expecte
   const std::vector<Json> mine = Metrics(run), theirs = Metrics(expected);
   ASSERT_EQ(mine.size(), theirs.size());
   const std::vector<std::string> exact = {"step", "samples", "stage", "unreadable"};
-  const std::vector<std::string> near = {"loss", "anatomy", "presence", "global", "fine", "iou"};
+  const std::vector<std::string> near = {"loss", "anatomy", "presence", "global",
+                                         "fine", "pair",    "iou"};
   for (std::size_t i = 0; i < mine.size(); ++i) {
     for (const std::string& key : exact) EXPECT_EQ(mine[i].at(key), theirs[i].at(key)) << key;
     for (const std::string& key : near) {
