@@ -53,8 +53,9 @@ struct GradExchange::Impl {
     at::Tensor tensor;
     at::Tensor view;  // its gradient, in the arena
     int bucket = 0;
+    bool fresh = false;      // nothing has arrived since Begin: its gradient is undefined
     bool arrived = false;    // in the backward that is exchanged
-    bool took_part = false;  // in any backward since the arena was zeroed
+    bool took_part = false;  // in any backward since gradients were forgotten
   };
   class Hook : public torch::autograd::PostAccumulateGradHook {
    public:
@@ -76,6 +77,7 @@ struct GradExchange::Impl {
   void Arrive(int index);
   void LaunchReady();
   void Launch(int bucket);
+  static void SettleZero(Parameter& p);
   bool riders_in_tail() const { return buckets.shards() == 1 && !options.bfloat16_wire; }
   at::Tensor Riders(std::span<const double> flags, at::ScalarType as) const;
   std::vector<double> ReadRiders(const at::Tensor& content, std::int64_t flags);
@@ -93,12 +95,12 @@ struct GradExchange::Impl {
   at::Tensor arena;
   std::vector<ParameterPiece> pieces;
   std::vector<bool> touched;
-  at::Tensor squares;  // exact total of the last step (ops::ExactSumSquares)
+  at::Tensor squares;  // exact total of the last step (ops::ExactSumSquares); undefined: not asked
 
   std::mutex mutex;  // hooks run on autograd's thread
   bool armed = false;
   bool last = false;
-  bool clean = true;              // the arena is zeroed by the next Begin
+  bool clean = true;              // the next Begin forgets the gradients
   std::int64_t riders = 0;        // elements that ride in this step
   std::vector<bool> step_frozen;  // parameters, in the last step
   bool stepped = false;
@@ -165,12 +167,15 @@ void GradExchange::Impl::LayOut(std::span<const int> wanted_order) {
     arena.reset();
     arena = AllocateTensor(comm, {end}, type);
   }
+  const at::NoGradGuard no_grad;
+  arena.zero_();  // what pads it stays zero
   for (std::size_t b = 0; b < plan.buckets.size(); ++b)
     for (const int i : plan.buckets[b].members) parameters[i].bucket = static_cast<int>(b);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     Parameter& p = parameters[i];
     p.view = arena.narrow(0, plan.offsets[i], p.tensor.numel()).view(p.tensor.sizes());
     p.tensor.mutable_grad() = p.view;
+    p.fresh = false;
   }
   FindPieces();
 }
@@ -204,9 +209,13 @@ void GradExchange::Impl::Arrive(int index) {
   std::lock_guard lock(mutex);
   Parameter& p = parameters[index];
   Invariant(armed, "a gradient arrived at ", p.name, " outside Begin and Finalize");
-  const at::Tensor& grad = p.tensor.grad();
-  Invariant(grad.defined() && grad.const_data_ptr() == p.view.const_data_ptr(), "the gradient of ",
-            p.name, " is no longer a view of the arena: something replaced or cleared it");
+  if (p.fresh) {
+    p.view.copy_(p.tensor.grad());
+    p.tensor.mutable_grad() = p.view;
+    p.fresh = false;
+  }
+  Invariant(p.tensor.grad().const_data_ptr() == p.view.const_data_ptr(), "the gradient of ", p.name,
+            " is no longer a view of the arena: something replaced or cleared it");
   p.took_part = true;
   if (!last) return;
   Invariant(!p.arrived, "a second backward reached ", p.name,
@@ -223,11 +232,20 @@ void GradExchange::Impl::LaunchReady() {
   while (next < held && missing[next] == 0) Launch(next);
 }
 
+// The gradient of what backward did not reach.
+void GradExchange::Impl::SettleZero(Parameter& p) {
+  if (!p.fresh) return;
+  p.view.zero_();
+  p.tensor.mutable_grad() = p.view;
+  p.fresh = false;
+}
+
 void GradExchange::Impl::Launch(int bucket) {
   const BucketPlan::Bucket& b = plan.buckets[bucket];
   next = bucket + 1;
   const std::int64_t begin = resting[bucket] ? b.end : b.begin;
   const std::int64_t end = next == static_cast<int>(plan.buckets.size()) ? b.end + riders : b.end;
+  for (const int i : b.members) SettleZero(parameters[i]);
   if (begin == end) return;
   buckets.Launch("gradient " + NameOf(bucket), arena.narrow(0, begin, end - begin));
 }
@@ -302,9 +320,11 @@ void GradExchange::Begin(bool last) {
   std::lock_guard lock(impl.mutex);
   Invariant(impl.gathers.empty(), "Begin before WaitParameters");
   if (impl.clean) {
-    const at::NoGradGuard no_grad;
-    impl.arena.zero_();
-    for (auto& p : impl.parameters) p.took_part = false;
+    for (auto& p : impl.parameters) {
+      p.took_part = false;
+      p.fresh = true;
+      p.tensor.mutable_grad().reset();
+    }
   }
   impl.clean = false;
   impl.armed = true;
@@ -341,7 +361,7 @@ std::vector<double> GradExchange::Finalize(std::span<const double> flags) {
   lock.unlock();
   impl.buckets.Finish();
   if (!impl.riders_in_tail()) return impl.ExchangeRiders(flags);
-  impl.squares = ops::ExactSumSquares(impl.arena.narrow(0, 0, impl.plan.end));
+  impl.squares.reset();
   return impl.ReadRiders(impl.arena.narrow(0, impl.plan.end, impl.riders).cpu(),
                          static_cast<std::int64_t>(flags.size()));
 }
@@ -386,7 +406,12 @@ at::Tensor GradExchange::Assemble(int parameter, std::int64_t begin, const at::T
   return whole;
 }
 
-at::Tensor GradExchange::GradNorm() const { return ops::ValueOfSum(impl_->squares).sqrt(); }
+at::Tensor GradExchange::GradNorm() const {
+  Impl& impl = *impl_;
+  if (!impl.squares.defined())  // every rank holds all sums
+    impl.squares = ops::ExactSumSquares(impl.arena.narrow(0, 0, impl.plan.end));
+  return ops::ValueOfSum(impl.squares).sqrt();
+}
 
 std::size_t GradExchange::arena_bytes() const { return impl_->arena.nbytes(); }
 

@@ -9,9 +9,11 @@
 //
 // Which parameters took part, and the caller's flags, ride at the end of the last bucket, which is
 // therefore launched by Finalize; where buckets are sharded or travel as bfloat16 they ride in one
-// small all-reduce instead. Gradients must stay views of the arena: never call zero_grad() or set
-// one to undefined. One backward after Begin(true) may reach a parameter once. A bucket whose
-// parameters are all frozen (requires_grad false, the same on every rank) is not exchanged.
+// small all-reduce instead. Backward's gradients are taken into the arena as they arrive (the first
+// since Begin is copied, later ones are added there); from then on they must stay views of it:
+// never call zero_grad() or set one to undefined. One backward after Begin(true) may reach a
+// parameter once. A bucket whose parameters are all frozen (requires_grad false, the same on every
+// rank) is not exchanged.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -57,9 +59,9 @@ class GradExchange {
   // when it did: pieces() are others then. No result depends on it.
   bool Rebuild();
 
-  // Zeroes the arena and arms the hooks: the next backward's gradients are exchanged as buckets
-  // fill. With accumulation, call Begin(last = false) before all but the last backward: those only
-  // accumulate; the arena is zeroed by the first Begin after Finalize.
+  // Forgets the last gradients and arms the hooks: the next backward's gradients are exchanged as
+  // buckets fill. With accumulation, call Begin(last = false) before all but the last backward:
+  // those only accumulate; gradients are forgotten by the first Begin after Finalize.
   void Begin(bool last = true);
 
   // Launches what backward did not fill (parameters that took no part count as zero, the same on

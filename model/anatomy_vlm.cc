@@ -119,7 +119,7 @@ Dropout AnatomyVlm::DropoutOf(Tower tower, std::int64_t first, std::int64_t coun
 
 at::Tensor AnatomyVlm::Boxes(const at::Tensor& regions) const {
   const at::Tensor hidden = at::relu(box2_->Forward(at::relu(box1_->Forward(regions))));
-  return box3_->Forward(hidden).sigmoid();
+  return Widen(box3_->Forward(hidden)).sigmoid();
 }
 
 at::Tensor AnatomyVlm::RegionEmbedding(const VisionTransformer::Output& out) const {

@@ -4,6 +4,9 @@
 
 #include <atomic>
 #include <mutex>
+#include <unordered_map>
+
+#include "base/error.h"
 
 namespace vesalius::ops {
 namespace {
@@ -17,31 +20,47 @@ void Count(std::int64_t bytes) {
   }
 }
 
+// The address of a block is also its context, without which operators that allocate raw memory
+// (those of oneDNN) would refuse; what is to be counted at its end is kept beside.
 class CountingAllocator : public c10::Allocator {
  public:
-  explicit CountingAllocator(c10::Allocator* inner) : inner_(inner) {}
+  explicit CountingAllocator(c10::Allocator* inner) {
+    inner_ = inner;
+    Invariant(inner->raw_deleter() != nullptr, "the allocator of LibTorch gives no raw memory");
+  }
 
   c10::DataPtr allocate(std::size_t bytes) override {
-    auto* block = new Block{inner_->allocate(bytes), static_cast<std::int64_t>(bytes)};
-    Count(block->bytes);
-    return {block->memory.get(), block, &Free, block->memory.device()};
+    c10::DataPtr memory = inner_->allocate(bytes);
+    const c10::Device device = memory.device();
+    void* block = memory.release_context();
+    if (block != nullptr) {
+      Count(static_cast<std::int64_t>(bytes));
+      const std::lock_guard lock(mutex_);
+      sizes_[block] = static_cast<std::int64_t>(bytes);
+    }
+    return {block, block, &Free, device};
   }
+  c10::DeleterFnPtr raw_deleter() const override { return &Free; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override {
     inner_->copy_data(to, from, bytes);
   }
 
  private:
-  struct Block {
-    c10::DataPtr memory;
-    std::int64_t bytes;
-  };
-  static void Free(void* context) {
-    auto* block = static_cast<Block*>(context);
-    Count(-block->bytes);
-    delete block;
+  static void Free(void* block) {
+    if (block == nullptr) return;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = sizes_.find(block);
+      Count(-found->second);
+      sizes_.erase(found);
+    }
+    inner_->raw_deleter()(block);
   }
 
-  c10::Allocator* const inner_;
+  static inline c10::Allocator* inner_ = nullptr;
+  static inline std::mutex mutex_;
+  static inline std::unordered_map<void*, std::int64_t>& sizes_ =
+      *new std::unordered_map<void*, std::int64_t>;  // tensors may outlive everything else
 };
 
 void Install() {

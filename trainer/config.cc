@@ -188,7 +188,7 @@ TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
   check.Number("trainer.stage1", in.stage1(), 0, 1);
   check.Number("trainer.stage2", in.stage2(), 0, 1);
   check.Number("trainer.stage1 + trainer.stage2", in.stage1() + in.stage2(), 0, 1);
-  check.OneOf("trainer.precision", in.precision(), {"float32", "float64"});
+  check.OneOf("trainer.precision", in.precision(), {"float32", "float64", "bfloat16"});
   return {in.steps(),
           in.global_batch(),
           in.accumulate(),
@@ -208,6 +208,7 @@ TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
           in.stage1(),
           in.stage2(),
           in.precision() == "float64",
+          in.precision() == "bfloat16",
           in.audit_every()};
 }
 

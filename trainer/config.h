@@ -19,7 +19,8 @@ struct TrainerConfig {
   std::int64_t eval_every;
   bool deterministic;
   double lr, weight_decay, warmup, min_lr, clip, beta1, beta2, eps, stage1, stage2;
-  bool float64;
+  bool float64;   // of everything
+  bool bfloat16;  // operands of the encoders' matrix products
   std::int64_t audit_every;
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "trainer/autocast.h"
 
 namespace vesalius::trainer {
 namespace {
@@ -18,16 +19,25 @@ at::Tensor WeightedSum(const std::vector<NamedLoss>& losses) {
   return total;
 }
 
+// Features in the type of the losses.
+Features Encode(model::Recipe& recipe, const BatchTensors& slice, bool bfloat16) {
+  const AutocastScope scope(bfloat16, slice.image.device().type());
+  Features features = recipe.Encode(slice);
+  for (auto& [name, rows] : features) rows = model::Widen(rows);
+  return features;
+}
+
 // Forward and backward of the local batch; gradients end up in the exchange. With one slice this is
 // plain backpropagation. With more, features of all slices are computed without a graph, the loss
 // gives their gradients, and each slice is encoded again to carry them into the parameters
 // (GradCache; Gao et al., 2021): the same loss and gradients in the memory of one slice.
 std::vector<NamedLoss> ForwardBackward(model::Recipe& recipe, const BatchTensors& batch,
-                                       std::int64_t slices, dist::Communicator& comm,
+                                       const TrainerConfig& config, dist::Communicator& comm,
                                        dist::GradExchange& exchange, PhaseClock& clock) {
+  const std::int64_t slices = config.accumulate;
   if (slices == 1) {
     exchange.Begin();
-    const Features features = recipe.Encode(batch);
+    const Features features = Encode(recipe, batch, config.bfloat16);
     clock.Mark("forward");
     const std::vector<NamedLoss> losses = recipe.Loss(features, batch, comm);
     clock.Mark("loss");
@@ -45,7 +55,8 @@ std::vector<NamedLoss> ForwardBackward(model::Recipe& recipe, const BatchTensors
   {
     const at::NoGradGuard no_grad;
     for (std::int64_t k = 0; k < slices; ++k)
-      for (const auto& [name, rows] : recipe.Encode(slice(k))) parts[name].push_back(rows);
+      for (const auto& [name, rows] : Encode(recipe, slice(k), config.bfloat16))
+        parts[name].push_back(rows);
   }
   Features cached;
   for (const auto& [name, rows] : parts) cached[name] = at::cat(rows).requires_grad_(true);
@@ -58,7 +69,7 @@ std::vector<NamedLoss> ForwardBackward(model::Recipe& recipe, const BatchTensors
   for (std::int64_t k = 0; k < slices; ++k) {
     exchange.Begin(/*last=*/k + 1 == slices);
     at::Tensor inner;  // <features, their gradients>: its gradient is the chain rule
-    for (const auto& [name, rows] : recipe.Encode(slice(k))) {
+    for (const auto& [name, rows] : Encode(recipe, slice(k), config.bfloat16)) {
       const std::int64_t begin = done[name];
       done[name] += rows.size(0);
       const at::Tensor gradient = cached[name].grad();
@@ -142,7 +153,7 @@ StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double 
   model_->BeginStep(static_cast<std::uint64_t>(step * comm_.size() + comm_.rank()),
                     every > 0 && step % every == 0);
   const std::vector<NamedLoss> losses =
-      ForwardBackward(*model_, batch, config_.trainer.accumulate, comm_, exchange_, clock);
+      ForwardBackward(*model_, batch, config_.trainer, comm_, exchange_, clock);
   std::vector<double> riders;  // shares of the losses, then the flags
   for (const NamedLoss& loss : losses) riders.push_back(loss.value.item<double>());
   riders.insert(riders.end(), flags.begin(), flags.end());

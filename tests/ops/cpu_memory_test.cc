@@ -43,5 +43,13 @@ TEST(CpuMemory, SeesOtherThreadsAndOperatorsThatResize) {
   EXPECT_EQ(made.slice(0, 0, kKilobyte).sum().item<float>(), kKilobyte);
 }
 
+TEST(CpuMemory, OperatorsThatAllocateRawMemoryWork) {
+  const CpuMemoryMeter meter;
+  const at::Tensor x = at::ones({64, 1024});
+  EXPECT_GT(at::gelu(x).sum().item<float>(), 0);
+  EXPECT_EQ(meter.live(), 64 * 4 * kKilobyte);
+  EXPECT_GE(meter.peak(), 2 * 64 * 4 * kKilobyte);
+}
+
 }  // namespace
 }  // namespace vesalius::ops

@@ -105,5 +105,22 @@ TEST(ExchangeModes, BFloat16OnTheWireLearns) {
   EXPECT_NE(narrow, wide);
 }
 
+TEST(Precision, BFloat16LearnsAndIsCloseToFloat32) {
+  Train("wide", kTwoLocal, Steps(40));
+  Train("short", kTwoLocal, Steps(40) + "--set trainer.precision=bfloat16");
+  const std::vector<Json> wide = Metrics(Data().run("wide")), narrow = Metrics(Data().run("short"));
+  ASSERT_EQ(narrow.size(), 40u);
+  ExpectNear(narrow[0], wide[0], "loss", 1e-2);
+  EXPECT_NE(narrow[0].at("loss"), wide[0].at("loss")) << "nothing ran in bfloat16";
+  ExpectNear(narrow[39], wide[39], "loss", 0.1);
+  EXPECT_LT(narrow[10].at("anatomy").get<double>(), 0.9 * narrow[0].at("anatomy").get<double>());
+  // In slices too, where the encoders run twice.
+  const std::string three = Steps(3) + "--set trainer.precision=bfloat16 ";
+  Train("short-whole", kTwoLocal, three);
+  Train("short-slices", kTwoLocal, three + "--set trainer.accumulate=2");
+  ExpectNear(Metrics(Data().run("short-slices"))[2], Metrics(Data().run("short-whole"))[2], "loss",
+             1e-2);
+}
+
 }  // namespace
 }  // namespace vesalius::trainer
