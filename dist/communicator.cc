@@ -70,9 +70,14 @@ void AllReduceNow(Communicator& comm, std::string_view name, std::span<std::int6
 
 std::vector<std::string> AllGatherBytes(Communicator& comm, std::string_view name,
                                         std::string_view mine, CallSite site) {
-  std::vector<std::int64_t> lengths(comm.size(), 0);
-  lengths[comm.rank()] = static_cast<std::int64_t>(mine.size());
-  AllReduceNow(comm, name, lengths, site);
+  const auto length = static_cast<std::int64_t>(mine.size());
+  std::vector<std::int64_t> lengths(comm.size());
+  const auto own = comm.Allocate(sizeof(length)), every = comm.Allocate(8 * lengths.size());
+  comm.FromHost(own.get(), &length, sizeof(length));
+  comm.AllGather(name, own.get(), every.get(), std::vector<std::int64_t>(lengths.size(), 1),
+                 DType::kInt64, site)
+      .Wait();
+  comm.ToHost(lengths.data(), every.get(), 8 * lengths.size());
   const std::int64_t total = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
 
   const auto in = comm.Allocate(mine.size());

@@ -99,7 +99,7 @@ class RequestCommunicator : public Communicator {
   std::unique_ptr<Communicator> Split(std::string_view name, int color, CallSite site) final;
   Traffic traffic() const final { return meter_->Read(); }
   std::uint64_t OrderHash() const final { return ring_.hash(); }
-  void CompareOrder() final;
+  void CompareOrder() override;
 
  protected:
   virtual std::shared_ptr<Ticket::Work> Submit(Request request) = 0;

@@ -50,6 +50,7 @@ Command EvaluateCommand();
 Command ExportCommand();
 Command EmbedCommand();
 Command TokenizeCommand();
+Command PlanCommand();
 Command VersionCommand();
 
 }  // namespace vesalius::launch

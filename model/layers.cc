@@ -1,5 +1,7 @@
 #include "model/layers.h"
 
+#include "ops/attention.h"
+
 namespace vesalius::model {
 
 Linear::Linear(Initialiser& init, std::int64_t in, std::int64_t out, bool bias) {
@@ -23,15 +25,11 @@ Attention::Attention(Initialiser& init, std::int64_t width, std::int64_t heads) 
   proj_ = register_module("proj", std::make_shared<Linear>(init, width, width));
 }
 
-at::Tensor Attention::Forward(const at::Tensor& x, const at::Tensor& mask) const {
+at::Tensor Attention::Forward(const at::Tensor& x, const Keys& keys) const {
   const auto n = x.size(0), t = x.size(1), width = x.size(2);
-  const auto qkv =
-      qkv_->Forward(x).view({n, t, 3, heads_, width / heads_}).permute({2, 0, 3, 1, 4});
-  const auto parts = qkv.unbind(0);
-  const std::optional<at::Tensor> attn_mask =
-      mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
-  const at::Tensor y = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], attn_mask);
-  return proj_->Forward(y.transpose(1, 2).reshape({n, t, width}));
+  const at::Tensor qkv = qkv_->Forward(x).view({n, t, 3, heads_, width / heads_});
+  return proj_->Forward(keys.mask.defined() ? ops::MaskedAttention(qkv, keys.mask)
+                                            : ops::Attention(qkv, keys.lengths));
 }
 
 Mlp::Mlp(Initialiser& init, std::int64_t width, std::int64_t hidden) {
@@ -52,10 +50,10 @@ Block::Block(Initialiser& init, std::int64_t width, std::int64_t heads, std::int
   mlp_ = register_module("mlp", std::make_shared<Mlp>(init, width, hidden));
 }
 
-at::Tensor Block::Forward(const at::Tensor& x, const at::Tensor& mask, const Dropout& dropout,
+at::Tensor Block::Forward(const at::Tensor& x, const Keys& keys, const Dropout& dropout,
                           std::uint64_t layer) const {
   const auto attn = [&](const at::Tensor& in) {
-    return dropout.Apply(attn_->Forward(in, mask), 2 * layer);
+    return dropout.Apply(attn_->Forward(in, keys), 2 * layer);
   };
   const auto mlp = [&](const at::Tensor& in) {
     return dropout.Apply(mlp_->Forward(in), 2 * layer + 1);

@@ -31,12 +31,17 @@ class LayerNorm : public torch::nn::Module {
   double eps_;
 };
 
-// Multi-head self-attention: x [n, t, D] -> [n, t, D]. `mask` is boolean, broadcastable to
-// [n, heads, t, t], true where a key may be seen; undefined = all.
+// Which keys a sequence may see; all of them when both are undefined.
+struct Keys {
+  at::Tensor lengths;  // [n] int64 on the CPU: the first ones
+  at::Tensor mask;  // [n, t] bool: those that are true; where it is defined, lengths are not read
+};
+
+// Multi-head self-attention: x [n, t, D] -> [n, t, D].
 class Attention : public torch::nn::Module {
  public:
   Attention(Initialiser& init, std::int64_t width, std::int64_t heads);
-  at::Tensor Forward(const at::Tensor& x, const at::Tensor& mask) const;
+  at::Tensor Forward(const at::Tensor& x, const Keys& keys) const;
 
  private:
   std::shared_ptr<Linear> qkv_, proj_;  // qkv: rows q, k, v, each head-major
@@ -62,7 +67,7 @@ class Block : public torch::nn::Module {
         Order order);
   // `dropout` is applied to what each branch adds, as BERT and timm do (proj_drop); `layer` is the
   // block's place in its tower.
-  at::Tensor Forward(const at::Tensor& x, const at::Tensor& mask, const Dropout& dropout = {},
+  at::Tensor Forward(const at::Tensor& x, const Keys& keys, const Dropout& dropout = {},
                      std::uint64_t layer = 0) const;
 
  private:

@@ -28,6 +28,22 @@ std::vector<std::int64_t> GroupEnds(const std::vector<std::int64_t>& lengths) {
   return ends;
 }
 
+// Padding is at the end, and lengths say it all; a text that spells out [PAD] has it elsewhere, and
+// on a GPU looking would cost a wait: then a mask does.
+Keys KeysOf(const at::Tensor& ids) {
+  const std::int64_t n = ids.size(0), t = ids.size(1);
+  if (!ids.device().is_cpu()) return {{}, ids.ne(0)};
+  const at::Tensor rows = ids.contiguous(), lengths = at::empty({n}, at::kLong);
+  const auto* id = rows.const_data_ptr<std::int64_t>();
+  auto* length = lengths.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < n; ++i, id += t) {
+    length[i] = std::find(id, id + t, 0) - id;
+    if (std::any_of(id + length[i], id + t, [](std::int64_t x) { return x != 0; }))
+      return {{}, ids.ne(0)};
+  }
+  return {lengths, {}};
+}
+
 }  // namespace
 
 TextEncoder::TextEncoder(Initialiser& init, const TextConfig& config, int embed_dim)
@@ -53,11 +69,11 @@ TextEncoder::TextEncoder(Initialiser& init, const TextConfig& config, int embed_
 
 at::Tensor TextEncoder::Hidden(const at::Tensor& ids, const Dropout& dropout) const {
   const std::int64_t t = ids.size(1);
-  const at::Tensor mask = ids.ne(0).view({ids.size(0), 1, 1, t});
+  const Keys keys = KeysOf(ids);
   at::Tensor x = at::embedding(words_, ids, /*padding_idx=*/0) +
                  (positions_.slice(0, 0, t) + token_type_.slice(0, 0, 1));
   x = norm_->Forward(x);
-  for (std::size_t i = 0; i < layers_.size(); ++i) x = layers_[i]->Forward(x, mask, dropout, i);
+  for (std::size_t i = 0; i < layers_.size(); ++i) x = layers_[i]->Forward(x, keys, dropout, i);
   return x;
 }
 

@@ -148,6 +148,24 @@ data::PipelineOptions PixelOptions(const Config& config) {
   return options;
 }
 
+data::PipelineOptions LoaderOptionsOf(const Config& config) {
+  const DataConfig& in = config.data;
+  data::PipelineOptions out = PixelOptions(config);
+  out.seed = config.seed;
+  out.global_batch = config.trainer.global_batch;
+  out.workers = in.workers;
+  out.rows_per_image = in.rows;
+  out.perturb = in.perturb;
+  out.text_length = in.text_length;
+  out.augment = in.augment;
+  out.min_crop = in.min_crop;
+  out.max_shift = in.max_shift;
+  out.max_rotate = in.max_rotate;
+  out.brightness = in.brightness;
+  out.contrast = in.contrast;
+  return out;
+}
+
 model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
                               std::size_t image_labels, at::ScalarType type, at::Device device) {
   constexpr std::int64_t kRegions = data::kRegions;

@@ -41,12 +41,17 @@ std::unique_ptr<model::AnatomyVlm> BuildModel(Config config, const ModelVocabula
 // How pixels reach the model: size, channels and normalisation; everything else at its default.
 data::PipelineOptions PixelOptions(const Config& config);
 
+// The training loader by the configuration, for one rank that holds the whole batch: ranks, reports
+// and region texts are the caller's to set.
+data::PipelineOptions LoaderOptionsOf(const Config& config);
+
 // Zero-copy where types allow; `batch` must outlive the result on CPU.
 model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
                               std::size_t image_labels, at::ScalarType type, at::Device device);
 
 // Parameters, and with an optimiser its moments (of the pieces that this rank updates) and step
-// counts, as a checkpoint stores them: the same list on every rank, whatever it holds. The views point into CPU tensors; `staging` keeps the copies of tensors that live elsewhere.
+// counts, as a checkpoint stores them: the same list on every rank, whatever it holds. The views
+// point into CPU tensors; `staging` keeps the copies of tensors that live elsewhere.
 std::vector<checkpoints::TensorView> StateViews(const std::vector<model::ParameterInfo>& parameters,
                                                 AdamW* optimiser, std::vector<at::Tensor>* staging);
 

@@ -117,6 +117,10 @@ void RunRecord::Step(const StepRecord& record) {
   Json seconds = Json::object();
   for (const auto& [phase, value] : record.seconds) seconds[phase] = value;
   add("seconds", seconds);
+  Json comm = Json::object();
+  for (const auto& [name, by_rank] : record.comm)
+    for (const double value : by_rank) comm[name].push_back(Number(value));
+  if (!comm.empty()) add("comm", comm);
   impl_->metrics.Write(line.dump() + "\n");
 
   Figures scalars = {{"train/loss", record.loss},

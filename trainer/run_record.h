@@ -17,6 +17,7 @@ struct StepRecord {
   std::vector<std::pair<std::string, double>> losses;   // by name, unweighted
   std::vector<std::pair<std::string, double>> seconds;  // by phase
   std::vector<std::pair<std::string, double>> counts;   // unreadable records, positives ...
+  std::vector<std::pair<std::string, std::vector<double>>> comm;  // by rank: CommTrace
 };
 
 class RunRecord {

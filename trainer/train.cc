@@ -5,6 +5,7 @@
 #include "checkpoints/reader.h"
 #include "data/pipeline.h"
 #include "dist/tensor.h"
+#include "trainer/comm_trace.h"
 #include "trainer/evaluation.h"
 #include "trainer/run_record.h"
 #include "trainer/schedule.h"
@@ -40,6 +41,7 @@ class Session {
   data::LoaderState loader_state_;
   std::unique_ptr<data::Pipeline> pipeline_;
   checkpoints::Writer writer_;
+  CommTrace comm_trace_;
   std::unique_ptr<RunRecord> record_;
   std::int64_t saved_step_ = -1;
   int stage_ = 0;
@@ -51,29 +53,18 @@ Session::Session(const TrainContext& context)
       lead_(context.comm.rank() == 0),
       train_step_(context.config, context.vocabulary, context.device, context.comm),
       writer_({context.run_folder, context.comm.rank(), context.comm.size(), config_.trainer.keep},
-              context.attempt, [&context](const std::string& name, const std::string& mine) {
+              context.attempt,
+              [&context](const std::string& name, const std::string& mine) {
                 return dist::AllGatherBytes(context.comm, name, mine);
-              }) {}
+              }),
+      comm_trace_(context.comm) {}
 
 data::PipelineOptions Session::LoaderOptions() {
-  const DataConfig& in = config_.data;
-  data::PipelineOptions out = PixelOptions(config_);
-  out.seed = config_.seed;
-  out.global_batch = config_.trainer.global_batch;
+  data::PipelineOptions out = LoaderOptionsOf(config_);
   out.rank = context_.comm.rank();
   out.ranks = context_.comm.size();
-  out.workers = in.workers;
-  out.rows_per_image = in.rows;
-  out.perturb = in.perturb;
-  out.text_length = in.text_length;
-  out.report_length = train_step_.model().NeedsReports() ? in.report_length : 0;
+  out.report_length = train_step_.model().NeedsReports() ? config_.data.report_length : 0;
   out.region_texts = train_step_.model().NeedsRegionTexts(stage_);
-  out.augment = in.augment;
-  out.min_crop = in.min_crop;
-  out.max_shift = in.max_shift;
-  out.max_rotate = in.max_rotate;
-  out.brightness = in.brightness;
-  out.contrast = in.contrast;
   return out;
 }
 
@@ -126,6 +117,7 @@ Outcome Session::Step(std::int64_t step) {
   record.counts = {{"stage", stage_}, {"unreadable", done.sums[1]}};
   loader_state_ = batch.state;
 
+  record.comm = comm_trace_.EndStep();
   record.seconds = clock.seconds();
   record.seconds.insert(record.seconds.end(), {{"loader.wait", batch.wait_s},
                                                {"loader.read", batch.read_s},
@@ -186,12 +178,14 @@ ExitCode Session::Run() {
     if (outcome.stop || last || (plan.checkpoint_every > 0 && step % plan.checkpoint_every == 0))
       Save(step);
     if (outcome.stop && !last) {
+      if (lead_) log::Info(comm_trace_.Summary());
       if (lead_) log::Info("stopped on request at step ", step, "; start again to go on");
       return ExitCode::kSavedResumable;
     }
     if (plan.eval_every > 0 && (last || step % plan.eval_every == 0)) EvaluateNow(step);
   }
   if (lead_) {
+    log::Info(comm_trace_.Summary());
     record_->Flush();
     checkpoints::StepInfo done;
     done.step = step;

@@ -127,8 +127,8 @@ TEST(Gold, TransformerBlock) {
       item.value().copy_(Tensor(params[names.at(item.key())]["v"], item.value().sizes()));
   }
   const at::Tensor x = Leaf(c["x"], {b, s, d});
-  const at::Tensor mask = Tensor(c["mask"], {b, 1, 1, s}).ne(0);
-  const at::Tensor y = block.Forward(x, mask);
+  const at::Tensor mask = Tensor(c["mask"], {b, s}).ne(0);
+  const at::Tensor y = block.Forward(x, {{}, mask});
   ExpectClose(y.detach(), c["out"], "out");
   y.backward(Tensor(c["grad_out"], {b, s, d}));
   ExpectClose(x.grad(), c["grad_x"], "x");

@@ -75,6 +75,7 @@ inline std::vector<std::string> TimelessMetrics(const std::string& run) {
   std::vector<std::string> lines;
   for (Json line : Metrics(run)) {
     line.erase("seconds");
+    line.erase("comm");
     line.erase("samples_per_s");
     lines.push_back(line.dump());
   }
