@@ -1,8 +1,8 @@
 // `./run bench ddp`: a data-parallel step of a transformer (6 layers of width 256, 2 x 64 tokens a
 // rank, 4.7 million parameters) on two ranks of one pinned core: the gradient exchange with 4 MB
-// buckets against one MPI_Allreduce of the same contiguous gradients after backward. Both sides run
-// the same forward, backward and AdamW; seconds are rank 0's, the mean over some steps from a
-// common start. PyTorch DDP with Gloo on the same model: bench/ddp_pytorch.sh.
+// buckets against MPI_Allreduce after backward, of one buffer or of each gradient, whichever is
+// faster. All run the same forward, backward and AdamW; seconds are rank 0's, the mean over some
+// steps from a common start. PyTorch DDP with Gloo on the same model: bench/ddp_pytorch.sh.
 //
 // Beside it: what of the communication is exposed (from the end of backward on), memory for
 // gradients beyond one gradient a parameter, the hooks' share of backward; and that the gradients
@@ -117,24 +117,37 @@ class Ours {
   trainer::AdamW optimiser_;
 };
 
+// MPI_Allreduce after backward: of all gradients at once, views of one buffer, into which backward
+// adds; or of each as backward made it.
 class MpiAfterBackward {
  public:
-  explicit MpiAfterBackward(int rank)
+  MpiAfterBackward(int rank, bool joined)
       : net_(rank),
-        gradients_(at::zeros({net_.Bytes() / 4})),
+        gradients_(at::zeros({joined ? net_.Bytes() / 4 : 0})),
         optimiser_(Infos(net_), Pieces(), {}) {}
 
   Times Step() {
     Times times;
     const auto start = Clock::now();
-    gradients_.zero_();
+    if (joined()) {
+      gradients_.zero_();
+    } else {
+      for (const auto& [name, tensor] : net_.parameters) at::Tensor(tensor).mutable_grad().reset();
+    }
     const at::Tensor loss = net_.Loss();
     const auto forward = Clock::now();
     loss.backward();
     times.backward = Since(forward);
     const auto backward = Clock::now();
-    MPI_Allreduce(MPI_IN_PLACE, gradients_.mutable_data_ptr(), static_cast<int>(gradients_.numel()),
-                  MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+    if (joined()) {
+      Reduce(gradients_);
+    } else {
+      for (auto& state : optimiser_.states()) {
+        const at::Tensor gradient = net_.parameters[state.piece.parameter].second.grad();
+        Reduce(gradient);
+        state.piece.gradient = gradient.view({-1});
+      }
+    }
     times.exposed = Since(backward);
     optimiser_.Step(std::vector<bool>(net_.parameters.size(), true), 1e-4,
                     at::ones({}, at::kDouble));
@@ -143,12 +156,20 @@ class MpiAfterBackward {
   }
 
  private:
+  bool joined() const { return gradients_.numel() > 0; }
+  static void Reduce(const at::Tensor& gradient) {
+    MPI_Allreduce(MPI_IN_PLACE, gradient.mutable_data_ptr(), static_cast<int>(gradient.numel()),
+                  MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+  }
   std::vector<dist::ParameterPiece> Pieces() {
     std::vector<dist::ParameterPiece> pieces;
     std::int64_t begin = 0;
     for (const auto& [name, tensor] : net_.parameters) {
-      const at::Tensor part = gradients_.narrow(0, begin, tensor.numel());
-      at::Tensor(tensor).mutable_grad() = part.view(tensor.sizes());
+      at::Tensor part;
+      if (joined()) {
+        part = gradients_.narrow(0, begin, tensor.numel());
+        at::Tensor(tensor).mutable_grad() = part.view(tensor.sizes());
+      }
       pieces.push_back({static_cast<int>(pieces.size()), 0, tensor.detach().view({-1}), part});
       begin += tensor.numel();
     }
@@ -162,7 +183,7 @@ class MpiAfterBackward {
 
 void CompareSteps(dist::Communicator& comm, Report* report) {
   Ours ours(comm, 4 << 20);
-  MpiAfterBackward peer(comm.rank());
+  MpiAfterBackward joined(comm.rank(), true), each(comm.rank(), false);
   std::map<std::string, std::vector<double>> exposed, backward;
   const auto measure = [&](const std::string& name, const std::function<Times()>& step) {
     MPI_Barrier(MPI_COMM_WORLD);
@@ -179,18 +200,23 @@ void CompareSteps(dist::Communicator& comm, Report* report) {
   };
   const auto steps =
       Interleave({{"ours", [&] { return measure("ours", [&] { return ours.Step(); }); }},
-                  {"peer", [&] { return measure("peer", [&] { return peer.Step(); }); }}},
+                  {"joined", [&] { return measure("joined", [&] { return joined.Step(); }); }},
+                  {"each", [&] { return measure("each", [&] { return each.Step(); }); }}},
                  kRounds);
   if (report == nullptr) return;
   for (auto* by_side : {&exposed, &backward})
     for (auto& [name, rounds] : *by_side) rounds.erase(rounds.begin());  // warmed up
-  report->Compare("ddp.step", "s", steps.at("ours"), steps.at("peer"));
-  report->Compare("ddp.exposed_share", "s", exposed["ours"], exposed["peer"], Value::kOursByPeer);
-  for (const char* side : {"ours", "peer"}) {
+  for (const char* side : {"ours", "joined", "each"}) {
+    report->Add(StrCat("ddp.step.", side), "s", steps.at(side));
     report->Add(StrCat("ddp.communication_share.", side), "of step",
                 Ratios(exposed[side], steps.at(side)));
     report->Add(StrCat("ddp.backward.", side), "s", backward[side]);
   }
+  // The peer is the faster of the two.
+  const std::string peer =
+      Median(steps.at("joined")) < Median(steps.at("each")) ? "joined" : "each";
+  report->Compare("ddp.step", "s", steps.at("ours"), steps.at(peer));
+  report->Compare("ddp.exposed_share", "s", exposed["ours"], exposed[peer], Value::kOursByPeer);
 }
 
 // Peak of a step above its start beyond one gradient a parameter: the arena's padding and riders

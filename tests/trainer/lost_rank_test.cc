@@ -1,37 +1,38 @@
 // A rank of a real training is killed inside each collective of some steps in turn, under a
 // launcher that does not kill the others (plain processes that meet in a folder): every survivor
-// leaves long before the deadline with 80 and names the collective in its log. VESALIUS_COLLECTIVES
-// sets how many collectives are tried (4), spread over the run; 0 tries every one.
+// leaves long before the deadline with 80 and names the collective in its log. Some
+// collectives are tried, spread over the run; with VESALIUS_EVERY_COLLECTIVE set, every one.
 #include <gmock/gmock.h>
 
 #include <cstdlib>
+#include <numeric>
 
 #include "tests/trainer/training.h"
 
 namespace vesalius::trainer {
 namespace {
 
-using testing::AnyOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 
 constexpr int kRanks = 2;
 
-int Wanted() {
-  const char* given = std::getenv("VESALIUS_COLLECTIVES");
-  return given != nullptr ? std::atoi(given) : 4;
-}
+class LostRank : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Exchange, LostRank, testing::Values("all_reduce", "zero1"),
+                         [](const auto& info) { return std::string(info.param); });
 
 // One training of two ranks of which `dies` says which dies where. The survivor's outcome, with its
 // log; of a run that nobody left, rank 0's.
-Outcome Survivor(const Training& training, const std::string& name, const std::string& dies) {
+Outcome Survivor(const Training& training, const std::string& name, const std::string& dies,
+                 const std::string& exchange) {
   const int guilty = dies[0] - '0';
   std::vector<std::unique_ptr<Background>> ranks;
   for (int rank = 0; rank < kRanks; ++rank) {
-    const std::string line =
-        StrCat("env VESALIUS_STORE=", training.folder(), "/store-", name, " VESALIUS_RANK=", rank,
-               " VESALIUS_SIZE=", kRanks, " VESALIUS_TEST_DIE_AT=", dies, " ",
-               training.Line(name, kAlone, Steps(4) + "--set trainer.eval_every=1000"));
+    const std::string line = StrCat(
+        "env VESALIUS_STORE=", training.folder(), "/store-", name, " VESALIUS_RANK=", rank,
+        " VESALIUS_SIZE=", kRanks, " VESALIUS_TEST_DIE_AT=", dies, " ",
+        training.Line(name, kAlone,
+                      Steps(4) + "--set trainer.eval_every=1000 --set dist.exchange=" + exchange));
     ranks.push_back(std::make_unique<Background>(
         line, StrCat(training.folder(), "/", name, ".", rank, ".log")));
   }
@@ -44,35 +45,34 @@ Outcome Survivor(const Training& training, const std::string& name, const std::s
 }
 
 // Collectives that a whole run takes on a rank: the first number at which nobody dies.
-int CountCollectives(const Training& training) {
+int CountCollectives(const Training& training, const std::string& exchange) {
   int alive = 1;
   int trial = 0;
-  while (Survivor(training, StrCat("count-", trial++), StrCat("0:", alive)).status != 0) alive *= 2;
+  while (Survivor(training, StrCat("count-", trial++), StrCat("0:", alive), exchange).status != 0)
+    alive *= 2;
   int dead = alive / 2;
   while (alive - dead > 1) {
     const int middle = (alive + dead) / 2;
-    const int status = Survivor(training, StrCat("count-", trial++), StrCat("0:", middle)).status;
+    const int status =
+        Survivor(training, StrCat("count-", trial++), StrCat("0:", middle), exchange).status;
     (status == 0 ? alive : dead) = middle;
   }
   return alive;
 }
 
-TEST(LostRank, EverySurvivorLeavesAndNamesTheCollective) {
+TEST_P(LostRank, EverySurvivorLeavesAndNamesTheCollective) {
   const Training training(40);
-  // A step takes a dozen; the start some more. What is not reached ends in peace, and is seen.
-  const int wanted = Wanted();
   std::vector<int> numbers = {3, 14, 22, 31};
-  if (wanted == 0) {
-    numbers.clear();
-    const int all = CountCollectives(training);
-    for (int n = 0; n < all; ++n) numbers.push_back(n);
+  if (std::getenv("VESALIUS_EVERY_COLLECTIVE") != nullptr) {
+    numbers.resize(CountCollectives(training, GetParam()));
+    std::iota(numbers.begin(), numbers.end(), 0);
   }
   for (const int number : numbers) {
     const bool met = number % 2 == 1;
     const int guilty = number / 2 % kRanks;
     const std::string dies = StrCat(guilty, ":", number, met ? ":met" : "");
     SCOPED_TRACE(dies);
-    const Outcome outcome = Survivor(training, StrCat("lost-", number), dies);
+    const Outcome outcome = Survivor(training, StrCat("lost-", number), dies, GetParam());
     EXPECT_EQ(outcome.status, 80) << outcome.output;
     EXPECT_THAT(outcome.output,
                 ContainsRegex("(all-reduce|all-gather|reduce-scatter|broadcast|barrier|all-to-all|"
