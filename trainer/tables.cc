@@ -32,11 +32,7 @@ class Survey {
   // This rank's part of the records and of the sentences that the vocabulary can make.
   void Read(const data::Dataset& train, const dist::Communicator& comm) {
     const std::int64_t n = train.size(), ranks = comm.size(), rank = comm.rank();
-    for (std::int64_t i = n * rank / ranks; i < n * (rank + 1) / ranks; ++i) try {
-        Add(train.Get(i));
-      } catch (const Error& error) {
-        if (error.code() != ExitCode::kInvalidData) throw;  // the loader tells of damaged records
-      }
+    for (std::int64_t i = n * rank / ranks; i < n * (rank + 1) / ranks; ++i) AddRecord(train, i);
     if (!texts_) return;
     const std::vector<std::string> sentences = VocabularySentences(train.vocabulary());
     for (std::size_t i = static_cast<std::size_t>(rank); i < sentences.size();
@@ -49,6 +45,15 @@ class Survey {
   std::vector<std::int64_t>& counts() { return counts_; }
 
  private:
+  // A damaged record is left out; the loader tells of it.
+  void AddRecord(const data::Dataset& train, std::int64_t index) {
+    try {
+      Add(train.Get(index));
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::kInvalidData) throw;
+    }
+  }
+
   void Add(const data::Record& record) {
     if (record.region_labels.size() == counts_.size()) data::CountFindings(record, &counts_);
     if (!texts_) return;
