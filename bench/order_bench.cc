@@ -38,7 +38,7 @@ void Body(Report& report) {
   request.kind = dist::Kind::kReduceScatter;
   request.name = "gradient bucket 17 of 42";
   request.counts.assign(kRanks, 131'072);
-  request.count = kRanks * 131'072;
+  request.count = std::int64_t{kRanks} * 131'072;
   request.type = dist::DType::kFloat32;
   request.site = dist::CallSite::current();
   const auto figures =

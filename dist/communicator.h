@@ -20,7 +20,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,7 +32,24 @@ namespace vesalius::dist {
 enum class DType { kFloat32, kFloat64, kBFloat16, kInt32, kInt64, kUInt8 };
 std::size_t SizeOf(DType type);
 enum class Device { kCpu, kCuda };
-using CallSite = std::source_location;  // wrappers of a collective pass their caller's on
+
+// Where a collective was called; wrappers pass their caller's on. (clang 14, which lints, does not
+// know std::source_location.) The file name is a literal.
+class CallSite {
+ public:
+  constexpr CallSite() = default;
+  constexpr CallSite(const char* file, std::uint32_t line) : file_(file), line_(line) {}
+  static constexpr CallSite current(const char* file = __builtin_FILE(),
+                                    std::uint32_t line = __builtin_LINE()) {
+    return {file, line};
+  }
+  constexpr const char* file_name() const { return file_; }
+  constexpr std::uint32_t line() const { return line_; }
+
+ private:
+  const char* file_ = "";
+  std::uint32_t line_ = 0;
+};
 
 class Ticket {
  public:

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <bit>
 #include <numeric>
 
 #include "base/error.h"
@@ -53,7 +52,8 @@ class GatherFunction : public torch::autograd::Function<GatherFunction> {
     ctx->saved_data["comm"] = reinterpret_cast<std::int64_t>(comm);
     ctx->saved_data["name"] = name;
     ctx->saved_data["counts"] = counts;
-    ctx->saved_data["site"] = std::bit_cast<std::int64_t>(site);
+    ctx->saved_data["file"] = reinterpret_cast<std::int64_t>(site.file_name());
+    ctx->saved_data["line"] = static_cast<std::int64_t>(site.line());
     return Gather(*comm, name, x, counts, site);
   }
 
@@ -62,7 +62,8 @@ class GatherFunction : public torch::autograd::Function<GatherFunction> {
     auto& comm = *reinterpret_cast<Communicator*>(ctx->saved_data["comm"].toInt());
     const std::string name = ctx->saved_data["name"].toStringRef() + " (backward)";
     const Counts counts = ctx->saved_data["counts"].toIntVector();
-    const auto site = std::bit_cast<CallSite>(ctx->saved_data["site"].toInt());
+    const CallSite site(reinterpret_cast<const char*>(ctx->saved_data["file"].toInt()),
+                        static_cast<std::uint32_t>(ctx->saved_data["line"].toInt()));
     // Always defined: autograd hands zeros when this rank took no gradient from the rows.
     const at::Tensor in = grads[0].contiguous();
     std::vector<std::int64_t> shape = in.sizes().vec();

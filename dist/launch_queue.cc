@@ -37,9 +37,9 @@ struct Job {
     changed.notify_all();
   }
 
-  void Fail(ExitCode with, std::string what) {
+  void Fail(ExitCode with, const std::string& what) {
     code = with;
-    message = std::move(what);
+    message = what;
   }
 };
 

@@ -96,7 +96,8 @@ NodeGroup::Slot& NodeGroup::SlotOf(int r, std::uint64_t step) const {
 
 char* NodeGroup::Stage(int r, std::uint64_t step) const {
   auto* slots = reinterpret_cast<Slot*>(control().counters() + size());
-  return reinterpret_cast<char*>(slots + 2 * size()) + ((step % 2) * size() + r) * kStage;
+  return reinterpret_cast<char*>(slots + std::ptrdiff_t{2} * size()) +
+         ((step % 2) * size() + r) * kStage;
 }
 
 const NodeGroup::Location& NodeGroup::LocationOf(int r) const { return SlotOf(r, step_).where; }
