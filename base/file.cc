@@ -181,6 +181,17 @@ void SyncDir(const std::string& path, ExitCode code) {
   if (error != 0) FailPath(code, "cannot sync folder", path, error);
 }
 
+ScratchFolder::ScratchFolder() {
+  path_ = (std::filesystem::temp_directory_path() / "vesalius-XXXXXX").string();
+  Require(::mkdtemp(path_.data()) != nullptr, ExitCode::kCannotCreate, path_, ": ",
+          std::strerror(errno));
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
 bool Exists(const std::string& path) {
   struct stat info;
   return ::stat(path.c_str(), &info) == 0;

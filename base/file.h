@@ -66,6 +66,20 @@ void RenamePath(const std::string& from, const std::string& to,
 void RemoveTree(const std::string& path);  // no error when it is absent
 void SyncDir(const std::string& path, ExitCode code = ExitCode::kCannotCreate);
 
+// A fresh folder under the system's temporary one, removed with everything in it also when an
+// exception passes. Error(kCannotCreate).
+class ScratchFolder {
+ public:
+  ScratchFolder();
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
 bool Exists(const std::string& path);
 bool IsDir(const std::string& path);
 std::uint64_t FileSize(const std::string& path);

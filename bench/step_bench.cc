@@ -30,23 +30,6 @@ std::string Program() {
   return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "vesalius").string();
 }
 
-// A fresh folder, removed with everything in it also when a side fails.
-class Scratch {
- public:
-  Scratch() {
-    Require(::mkdtemp(path_.data()) != nullptr, ExitCode::kCannotCreate, path_, ": ",
-            std::strerror(errno));
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_ = "/tmp/vesalius-bench-XXXXXX";
-};
-
 // Median figures of one process's run; `seconds` by phase.
 struct Run {
   double samples_per_s = 0;
@@ -107,7 +90,7 @@ std::string PeerCommand(const std::string& log) {
 }
 
 void Body(Report& report) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const std::string& folder = scratch.path();
   data::WritePhantom({folder + "/data", 600, 7, 64, {}});
   const std::string mpirun =

@@ -27,6 +27,8 @@ void PrintPlan(const nlohmann::ordered_json& plan) {
   for (const auto& [part, seconds] : plan["seconds"].items())
     Print(StrCat("  ", part, ": ", Fixed(seconds.get<double>(), 4), "\n"));
   Print(StrCat("  ", Fixed(plan["samples_per_s"].get<double>(), 1), " samples/s\n"));
+  for (const auto& part : plan["left_out"])
+    Print(StrCat("left out: ", part.get<std::string>(), "\n"));
 }
 
 ExitCode Run(const Arguments& arguments) {

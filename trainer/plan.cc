@@ -1,205 +1,215 @@
 #include "trainer/plan.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
-#include <chrono>
-#include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "data/phantom.h"
 #include "data/pipeline.h"
-#include "data/tokenizer.h"
 #include "dist/rehearsal.h"
 #include "model/flops.h"
 #include "ops/cpu_memory.h"
+#include "trainer/device.h"
 #include "trainer/train_step.h"
 #include "trainer/wordpieces.h"
 
 namespace vesalius::trainer {
 namespace {
 
-constexpr double kFlopBudget = 4e12;  // of one rehearsed step
+constexpr double kFlopBudget = 1e12;  // of a rehearsed step
+constexpr std::int64_t kFew = 2;      // images of the smallest rehearsal
 constexpr std::int64_t kPhantomStudies = 400;
-constexpr int kStage = 3;  // the dearest
+constexpr int kStage = 3;              // the dearest
+constexpr int kSteps = 3;              // the last one counts; the others lay out and warm up
+constexpr double kBackward = 2.0 / 3;  // share of the work during which gradients leave
 
-// A drawn phantom set, removed again.
-class Scratch {
- public:
-  Scratch() {
-    Require(::mkdtemp(path_.data()) != nullptr, ExitCode::kCannotCreate,
-            "no temporary folder under /tmp");
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
+using Json = nlohmann::ordered_json;
 
- private:
-  std::string path_ = "/tmp/vesalius-plan-XXXXXX";
+struct Inputs {
+  Config config;
+  std::shared_ptr<const data::Dataset> dataset;
+  ModelVocabulary vocabulary;
 };
 
-// What one rehearsed step of `images` images needs.
+// What one step of `images` images needs on a rank: bytes, seconds, operations.
 struct Rehearsed {
-  double parameters = 0, gradients = 0, optimiser = 0, step = 0;  // bytes
-  double numel = 0;
-  double forward_backward = 0, rest = 0;  // seconds
+  double images = 0, parameters = 0;
+  double parameter_bytes = 0, gradient_bytes = 0, optimiser_bytes = 0, step_bytes = 0;
+  double seconds = 0, flops = 0;
   std::vector<dist::RehearsedCalls> calls;
 };
 
-Rehearsed Rehearse(const Config& config, const std::shared_ptr<const data::Dataset>& dataset,
-                   const ModelVocabulary& vocabulary, const PlanOptions& options,
-                   std::int64_t images) {
-  dist::Rehearsal group(options.nodes, options.ranks_per_node);
-  const ops::CpuMemoryMeter meter;
-  TrainStep step(config, vocabulary, at::kCPU, group.comm());
-  step.model().SetStage(kStage);
-  Rehearsed out;
-  for (const model::ParameterInfo& parameter : step.parameters()) {
-    out.numel += static_cast<double>(parameter.tensor.numel());
-    out.parameters += static_cast<double>(parameter.tensor.nbytes());
-  }
+// Forward and backward of the texts, without their padding.
+double TextFlops(const model::TextConfig& config, const at::Tensor& ids) {
+  double flops = 0;
+  for (std::int64_t row = 0; row < ids.size(0); ++row)
+    flops += model::TextFlops(config, ids[row].ne(0).sum().item<std::int64_t>());
+  return 3 * flops;
+}
 
-  data::PipelineOptions loader = LoaderOptionsOf(config);
+double ImageFlops(const model::VisionConfig& config) { return 3 * model::VisionFlops(config); }
+
+void CountState(TrainStep& step, Rehearsed* out) {
+  for (const model::ParameterInfo& parameter : step.parameters()) {
+    out->parameters += static_cast<double>(parameter.tensor.numel());
+    out->parameter_bytes += static_cast<double>(parameter.tensor.nbytes());
+  }
+  for (const AdamW::State& state : step.optimiser().states())
+    out->optimiser_bytes += static_cast<double>(state.moment1.nbytes() + state.moment2.nbytes());
+}
+
+data::Batch FirstBatch(const Inputs& in, const model::Recipe& recipe, std::int64_t images) {
+  data::PipelineOptions loader = LoaderOptionsOf(in.config);
   loader.global_batch = images;
   loader.workers = 0;
-  loader.report_length = step.model().NeedsReports() ? config.data.report_length : 0;
-  loader.region_texts = step.model().NeedsRegionTexts(kStage);
-  data::Pipeline pipeline({dataset}, loader, {});
-  const data::Batch batch = pipeline.Next();
-  const model::BatchTensors tensors = ToTensors(
-      batch, dataset->vocabulary().findings.size(), dataset->vocabulary().image_labels.size(),
-      config.trainer.float64 ? at::kDouble : at::kFloat, at::kCPU);
+  loader.report_length = recipe.NeedsReports() ? in.config.data.report_length : 0;
+  loader.region_texts = recipe.NeedsRegionTexts(kStage);
+  return data::Pipeline({in.dataset}, loader, {}).Next();
+}
 
-  const double flags[] = {0, 0};
-  for (int s = 0; s < 3; ++s) {  // the first ones lay out and warm up
+Rehearsed Rehearse(const Inputs& in, const PlanOptions& options, std::int64_t images) {
+  dist::Rehearsal group(options.nodes, options.ranks_per_node);
+  TrainStep step(in.config, in.vocabulary, at::kCPU, group.comm());
+  step.model().SetStage(kStage);
+  const data::Batch batch = FirstBatch(in, step.model(), images);
+  const data::Vocabulary& words = in.dataset->vocabulary();
+  const model::BatchTensors tensors =
+      ToTensors(batch, words.findings.size(), words.image_labels.size(),
+                in.config.trainer.float64 ? at::kDouble : at::kFloat, at::kCPU);
+
+  Rehearsed out;
+  out.images = static_cast<double>(images);
+  out.flops = out.images * ImageFlops(in.config.model.vision) +
+              TextFlops(in.config.model.text, tensors.texts) +
+              TextFlops(in.config.model.text, tensors.reports);
+  for (int s = 0; s < kSteps; ++s) {
     group.Reset();
-    const std::int64_t held = meter.live();
-    const ops::CpuMemoryMeter of_step;
+    const ops::CpuMemoryMeter meter;
     PhaseClock clock;
-    step.Run(s, tensors, 1e-6, flags, clock);
+    step.Run(s, tensors, /*lr=*/1e-6, {}, clock);
     step.model();  // waits for what the step published
-    out.step = static_cast<double>(of_step.peak());
-    out.optimiser = static_cast<double>(held) - out.parameters;
-    out.forward_backward = 0;
-    for (const auto& [phase, seconds] : clock.seconds()) {
-      if (phase == "optimiser" || phase == "exchange") continue;
-      out.forward_backward += seconds;
-    }
-    out.rest = clock.total() - out.forward_backward;
+    out.step_bytes = static_cast<double>(meter.peak());
+    out.seconds = clock.total();
   }
-  out.gradients = static_cast<double>(group.allocated_bytes());
+  CountState(step, &out);
+  out.gradient_bytes = static_cast<double>(group.allocated_bytes());
   out.calls = group.calls();
   return out;
 }
 
-// The line through what `few` and `many` images need, at `images`.
-Rehearsed Extrapolate(const Rehearsed& a, const Rehearsed& b, double few, double many,
-                      double images) {
-  const auto at = [&](double x, double y) { return x + (y - x) * (images - few) / (many - few); };
+// The line through two rehearsals, at `images`. What does not depend on the batch is b's.
+Rehearsed Extrapolate(const Rehearsed& a, const Rehearsed& b, double images) {
+  const auto at = [&](double x, double y) {
+    return x + (y - x) * (images - a.images) / (b.images - a.images);
+  };
   Rehearsed out = b;
-  out.step = at(a.step, b.step);
-  out.forward_backward = at(a.forward_backward, b.forward_backward);
-  for (std::size_t i = 0; i < out.calls.size() && i < a.calls.size(); ++i) {
-    const auto from = static_cast<double>(a.calls[i].bytes_sent);
-    out.calls[i].bytes_sent = std::llround(at(from, static_cast<double>(b.calls[i].bytes_sent)));
+  out.step_bytes = at(a.step_bytes, b.step_bytes);
+  out.seconds = at(a.seconds, b.seconds);
+  out.flops = at(a.flops, b.flops);
+  for (dist::RehearsedCalls& calls : out.calls) {
+    const auto same = std::ranges::find_if(a.calls, [&](const dist::RehearsedCalls& other) {
+      return other.name == calls.name && other.kind == calls.kind && other.ranks == calls.ranks;
+    });
+    if (same == a.calls.end()) continue;
+    calls.bytes_sent = std::llround(
+        at(static_cast<double>(same->bytes_sent), static_cast<double>(calls.bytes_sent)));
   }
   return out;
 }
 
-double StepFlops(const Config& config, double images) {
-  const double texts = config.data.rows;  // at most, an image
-  return 3 * images *
-         (model::VisionFlops(config.model.vision) +
-          texts * model::TextFlops(config.model.text, config.data.text_length / 4) +
-          (config.model.loss.pair > 0
-               ? model::TextFlops(config.model.text, config.data.report_length)
-               : 0));
+// A small rehearsal tells what an image costs; a batch that would take too long, or holds more
+// images than there are, is extrapolated from it and one twice as large or larger.
+Rehearsed RehearseOrExtrapolate(const Inputs& in, const PlanOptions& options, std::int64_t images,
+                                std::int64_t* rehearsed) {
+  *rehearsed = std::min(images, kFew);
+  Rehearsed few = Rehearse(in, options, *rehearsed);
+  if (*rehearsed == images) return few;
+  const auto affordable = static_cast<std::int64_t>(kFlopBudget * few.images / few.flops);
+  *rehearsed = std::min({images, std::max(affordable, 2 * kFew), in.dataset->size()});
+  Rehearsed many = Rehearse(in, options, *rehearsed);
+  return *rehearsed == images ? many : Extrapolate(few, many, static_cast<double>(images));
+}
+
+// Seconds of all `calls`, which a group of ranks made: inside a node, or one of every node.
+double SecondsOf(const dist::RehearsedCalls& calls, const PlanOptions& options) {
+  const int on_node = std::min(calls.ranks, options.ranks_per_node);
+  const int nodes = std::max(1, calls.ranks / options.ranks_per_node);
+  const auto count = static_cast<double>(calls.calls);
+  const double bytes = static_cast<double>(calls.bytes_sent) / count;
+  const double across = nodes > 1 ? bytes / options.ranks_per_node : 0;
+  return count * dist::Seconds(options.links, calls.kind, nodes, on_node, bytes, across);
+}
+
+Json MemoryOf(const Rehearsed& found) {
+  return {{"parameters", std::llround(found.parameter_bytes)},
+          {"gradients", std::llround(found.gradient_bytes)},
+          {"optimiser", std::llround(found.optimiser_bytes)},
+          {"step", std::llround(found.step_bytes)},
+          {"total", std::llround(found.parameter_bytes + found.gradient_bytes +
+                                 found.optimiser_bytes + found.step_bytes)}};
+}
+
+// Gradients leave while backward still runs; everything else is waited for.
+void AddCommunication(const Rehearsed& found, const PlanOptions& options, double images,
+                      Json* plan) {
+  double sent = 0, behind_backward = 0, waited = 0;
+  Json list = Json::array();
+  for (const dist::RehearsedCalls& calls : found.calls) {
+    const double seconds = SecondsOf(calls, options);
+    list.push_back({{"name", calls.name},
+                    {"kind", dist::Name(calls.kind)},
+                    {"ranks", calls.ranks},
+                    {"calls", calls.calls},
+                    {"bytes_sent", calls.bytes_sent},
+                    {"seconds", seconds}});
+    sent += static_cast<double>(calls.bytes_sent);
+    (calls.name.starts_with("gradient") ? behind_backward : waited) += seconds;
+  }
+  const double compute = options.tflops > 0 ? found.flops / (options.tflops * 1e12) : found.seconds;
+  const double exposed = waited + std::max(0.0, behind_backward - compute * kBackward);
+  (*plan)["collectives"] = list;
+  (*plan)["bytes_sent"] = std::llround(sent);
+  (*plan)["seconds"] = {{"compute", compute},
+                        {"communication", behind_backward + waited},
+                        {"exposed", exposed},
+                        {"step", compute + exposed}};
+  (*plan)["samples_per_s"] = images / (compute + exposed);
 }
 
 }  // namespace
 
 nlohmann::ordered_json MakePlan(const PlanOptions& options) {
-  Config config = LoadConfig(options.preset, options.config_file, options.set);
+  Inputs in{LoadConfig(options.preset, options.config_file, options.set), nullptr, {}};
   const std::int64_t ranks = std::int64_t{options.nodes} * options.ranks_per_node;
+  const std::int64_t batch = in.config.trainer.global_batch;
   Require(options.nodes >= 1 && options.ranks_per_node >= 1 && ranks <= 65536, ExitCode::kConfig,
           "--nodes and --ranks-per-node want numbers >= 1, together at most 65536 ranks");
-  Require(config.trainer.global_batch >= ranks, ExitCode::kConfig,
-          "trainer.global_batch = ", config.trainer.global_batch, " is less than the ", ranks,
-          " ranks");
-  const std::int64_t images = (config.trainer.global_batch + ranks - 1) / ranks;
+  Require(batch >= ranks, ExitCode::kConfig, "trainer.global_batch = ", batch, " is less than the ",
+          ranks, " ranks");
+  const std::int64_t images = (batch + ranks - 1) / ranks;
 
-  std::unique_ptr<Scratch> scratch;
+  const ScratchFolder scratch;
   std::string folder = options.data;
   if (folder.empty()) {
-    scratch = std::make_unique<Scratch>();
-    folder = scratch->path() + "/phantom";
-    data::WritePhantom({folder, kPhantomStudies, 7, config.model.vision.image_size, {}});
+    folder = scratch.path() + "/phantom";
+    data::WritePhantom({folder, kPhantomStudies, 7, in.config.model.vision.image_size, {}});
   }
-  std::shared_ptr<const data::Dataset> dataset = data::OpenDataset(folder, data::Split::kTrain);
-  if (!config.data.vocab.empty())
-    dataset = WithWordpieces(dataset, data::Tokenizer::FromFile(config.data.vocab).pieces());
-  const ModelVocabulary vocabulary =
-      VocabularyOf(dataset->vocabulary(), dataset->vocabulary().wordpieces);
+  in.dataset = OpenTraining(folder, in.config.data.vocab);
+  in.vocabulary = VocabularyOf(in.dataset->vocabulary(), in.dataset->vocabulary().wordpieces);
 
-  if (config.trainer.threads > 0) at::set_num_threads(config.trainer.threads);
-  const auto limit = static_cast<std::int64_t>(kFlopBudget / StepFlops(config, 1));
-  const std::int64_t many = std::min({images, std::max<std::int64_t>(limit, 2), dataset->size()});
-  Rehearsed found = Rehearse(config, dataset, vocabulary, options, many);
-  if (many < images) {
-    const std::int64_t few = std::max<std::int64_t>(1, many / 2);
-    found = Extrapolate(Rehearse(config, dataset, vocabulary, options, few), found,
-                        static_cast<double>(few), static_cast<double>(many),
-                        static_cast<double>(images));
-  }
-
-  nlohmann::ordered_json plan;
-  plan["ranks"] = ranks;
-  plan["parameters"] = std::llround(found.numel);
-  plan["vocabulary"] = vocabulary.wordpieces.size();
-  plan["images_per_rank"] = images;
-  plan["rehearsed_images"] = many;
-  plan["memory"] = {
-      {"parameters", std::llround(found.parameters)},
-      {"gradients", std::llround(found.gradients)},
-      {"optimiser", std::llround(found.optimiser)},
-      {"step", std::llround(found.step)},
-      {"total", std::llround(found.parameters + found.gradients + found.optimiser + found.step)}};
-  // Gradients leave while backward, two thirds of the work, still runs; the rest is waited for.
-  double sent = 0, hideable = 0, exposed = 0;
-  plan["collectives"] = nlohmann::ordered_json::array();
-  for (const dist::RehearsedCalls& calls : found.calls) {
-    const bool within = calls.ranks <= options.ranks_per_node;
-    const int group = static_cast<int>(calls.ranks);
-    const auto bytes = static_cast<double>(calls.bytes_sent);
-    const int nodes = within ? 1 : std::max(1, group / options.ranks_per_node);
-    const double each = bytes / static_cast<double>(calls.calls);
-    const double across = nodes > 1 ? each / options.ranks_per_node : 0;
-    const double seconds = static_cast<double>(calls.calls) *
-                           dist::Seconds(options.links, calls.kind, nodes,
-                                         within ? group : options.ranks_per_node, each, across);
-    plan["collectives"].push_back({{"name", calls.name},
-                                   {"kind", dist::Name(calls.kind)},
-                                   {"ranks", calls.ranks},
-                                   {"calls", calls.calls},
-                                   {"bytes_sent", calls.bytes_sent},
-                                   {"seconds", seconds}});
-    sent += bytes;
-    (calls.name.rfind("gradient", 0) == 0 ? hideable : exposed) += seconds;
-  }
-  double compute = found.forward_backward + found.rest;
-  if (options.tflops > 0)
-    compute = StepFlops(config, static_cast<double>(images)) / (options.tflops * 1e12);
-  const double total_exposed = exposed + std::max(0.0, hideable - compute * 2 / 3);
-  plan["bytes_sent"] = std::llround(sent);
-  plan["seconds"] = {{"compute", compute},
-                     {"communication", hideable + exposed},
-                     {"exposed", total_exposed},
-                     {"step", compute + total_exposed}};
-  plan["samples_per_s"] =
-      static_cast<double>(config.trainer.global_batch) / (compute + total_exposed);
+  SetUpThreads(in.config.trainer.threads, options.ranks_per_node);
+  std::int64_t rehearsed = 0;
+  const Rehearsed found = RehearseOrExtrapolate(in, options, images, &rehearsed);
+  Json plan = {{"ranks", ranks},
+               {"parameters", std::llround(found.parameters)},
+               {"vocabulary", in.vocabulary.wordpieces.size()},
+               {"images_per_rank", images},
+               {"rehearsed_images", rehearsed},
+               {"memory", MemoryOf(found)}};
+  AddCommunication(found, options, static_cast<double>(batch), &plan);
+  plan["left_out"] = Json::array();
+  if (in.config.model.text.table) plan["left_out"].push_back("sentence table");
+  if (in.config.model.knowledge.enabled) plan["left_out"].push_back("knowledge rows");
   return plan;
 }
 

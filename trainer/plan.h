@@ -1,6 +1,9 @@
 // `vesalius plan`: what a run will need before it is launched. One step of rank 0 is rehearsed for
 // real, model, losses, exchange and optimiser, on a group whose other ranks are taken to do as it
 // does; memory is what LibTorch's allocator handed out, bytes are what the communicator counted.
+// Bytes of gradients, images and reports are those of real ranks with equal shares. Region phrases
+// are not: copies of one batch have the same texts, which are exchanged once, so that their figures
+// are lower bounds.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -23,7 +26,8 @@ struct PlanOptions {
 // {"ranks", "parameters", "images_per_rank", "rehearsed_images",
 //  "memory": {"parameters", "gradients", "optimiser", "step", "total"} in bytes of a rank,
 //  "collectives": [{"name", "kind", "ranks", "calls", "bytes_sent", "seconds"}], "bytes_sent",
-//  "seconds": {"compute", "communication", "exposed", "step"}, "samples_per_s"}.
+//  "seconds": {"compute", "communication", "exposed", "step"}, "samples_per_s",
+//  "left_out": what the configuration has and the rehearsal has not (tables)}.
 // A local batch too large to be rehearsed in a short time is extrapolated from two smaller ones.
 // Errors: those of LoadConfig; kConfig where ranks or batch do not fit.
 nlohmann::ordered_json MakePlan(const PlanOptions& options);

@@ -38,17 +38,10 @@ Inputs LoadInputs(const PretrainOptions& options) {
   Require(options.data.size() == 1, ExitCode::kUsage,
           options.data.empty() ? "give the data set with --data DIR"
                                : "one --data folder for now; mixtures come later");
-  in.train = data::OpenDataset(options.data[0], data::Split::kTrain);
-  in.valid = data::OpenDataset(options.data[0], data::Split::kValid);
-  if (!in.config.data.vocab.empty()) {
-    const std::vector<std::string> pieces =
-        data::Tokenizer::FromFile(in.config.data.vocab).pieces();
-    in.train = WithWordpieces(in.train, pieces);
-    in.valid = WithWordpieces(in.valid, pieces);
-  }
+  in.train = OpenTraining(options.data[0], in.config.data.vocab);
   const data::Vocabulary& words = in.train->vocabulary();
-  Require(!words.wordpieces.empty(), ExitCode::kConfig, options.data[0],
-          " stores no vocabulary: give one with --set data.vocab=vocab.txt");
+  in.valid =
+      WithWordpieces(data::OpenDataset(options.data[0], data::Split::kValid), words.wordpieces);
   Require(in.train->size() >= in.config.trainer.global_batch, ExitCode::kConfig,
           "trainer.global_batch = ", in.config.trainer.global_batch, " is more than the ",
           in.train->size(), " training samples of ", options.data[0]);

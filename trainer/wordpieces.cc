@@ -1,5 +1,8 @@
 #include "trainer/wordpieces.h"
 
+#include "base/error.h"
+#include "data/tokenizer.h"
+
 namespace vesalius::trainer {
 namespace {
 
@@ -22,6 +25,16 @@ class Decorated : public data::Dataset {
 };
 
 }  // namespace
+
+std::shared_ptr<const data::Dataset> OpenTraining(const std::string& folder,
+                                                  const std::string& vocab) {
+  std::shared_ptr<const data::Dataset> train = data::OpenDataset(folder, data::Split::kTrain);
+  if (!vocab.empty())
+    train = WithWordpieces(std::move(train), data::Tokenizer::FromFile(vocab).pieces());
+  Require(!train->vocabulary().wordpieces.empty(), ExitCode::kConfig, folder,
+          " stores no vocabulary: give one with --set data.vocab=vocab.txt");
+  return train;
+}
 
 std::shared_ptr<const data::Dataset> WithWordpieces(std::shared_ptr<const data::Dataset> dataset,
                                                     std::vector<std::string> wordpieces) {
