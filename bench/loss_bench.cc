@@ -11,7 +11,6 @@
 #include "bench/harness.h"
 #include "bench/loss_peers.h"
 #include "bench/loss_problem.h"
-#include "ops/cpu_memory.h"
 
 namespace vesalius::bench {
 namespace {
@@ -37,16 +36,6 @@ void RequireSame(const std::string& name, const Gradients& ours, const Gradients
   Require(
       std::abs(ours.loss - peer.loss) < 1e-4 && !far(peer.dx, ours.dx) && !far(peer.dy, ours.dy),
       ExitCode::kBug, "bench loss: ", name, " computes something else");
-}
-
-// Megabytes at the peak above inputs and returned gradients.
-template <typename Body>
-double Megabytes(const Body& body) {
-  const ops::CpuMemoryMeter meter;
-  const Gradients out = body();
-  return static_cast<double>(meter.peak() - static_cast<std::int64_t>(out.dx.nbytes()) -
-                             static_cast<std::int64_t>(out.dy.nbytes())) /
-         1e6;
 }
 
 void Body(Report& report) {

@@ -9,6 +9,7 @@
 
 #include "dist/bootstrap.h"
 #include "dist/ring_loss.h"
+#include "ops/cpu_memory.h"
 
 namespace vesalius::bench {
 
@@ -40,6 +41,16 @@ struct Gradients {
   double loss = 0;
   at::Tensor dx, dy;
 };
+
+// Megabytes at the peak above inputs and returned gradients.
+template <typename Body>
+double Megabytes(const Body& body) {
+  const ops::CpuMemoryMeter meter;
+  const Gradients out = body();
+  return static_cast<double>(meter.peak() - static_cast<std::int64_t>(out.dx.nbytes()) -
+                             static_cast<std::int64_t>(out.dy.nbytes())) /
+         1e6;
+}
 
 // Forward and backward of RingLoss on this rank's features.
 inline Gradients RunRing(dist::Communicator& comm, const Features& in,

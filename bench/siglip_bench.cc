@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "bench/harness.h"
 #include "bench/loss_problem.h"
-#include "ops/cpu_memory.h"
 
 namespace vesalius::bench {
 namespace {
@@ -31,15 +30,6 @@ Gradients Chunked(const Features& in) {
   }
   loss.backward();
   return {loss.item<double>(), x.grad(), y.grad()};
-}
-
-template <typename Body>
-double Megabytes(const Body& body) {
-  const ops::CpuMemoryMeter meter;
-  const Gradients out = body();
-  return static_cast<double>(meter.peak() - static_cast<std::int64_t>(out.dx.nbytes()) -
-                             static_cast<std::int64_t>(out.dy.nbytes())) /
-         1e6;
 }
 
 void Body(Report& report) {

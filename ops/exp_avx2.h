@@ -1,5 +1,4 @@
-// e^x for eight floats, shared by the CPU kernels that need one (attention, contrastive tiles), so
-// that they agree bit for bit. Only files compiled with -mavx2 -mfma include it.
+// e^x for eight floats, of the attention kernel. Only files compiled with -mavx2 -mfma include it.
 //
 // x = n ln 2 + r with |r| <= ln 2 / 2 (two-part ln 2), e^r by a polynomial of degree 6 (minimax,
 // coefficients of Cephes' expf), times 2^n by the exponent's bits. Relative error <= 2e-7 on

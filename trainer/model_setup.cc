@@ -14,22 +14,11 @@ namespace {
 using checkpoints::Role;
 using checkpoints::TensorView;
 
-const char* DTypeName(at::ScalarType type) {
-  switch (type) {
-    case at::kFloat:
-      return "F32";
-    case at::kDouble:
-      return "F64";
-    default:
-      Fail(ExitCode::kBug, "no checkpoint name for dtype ", c10::toString(type));
-  }
-}
-
 // The whole of a tensor of global shape `shape`.
 TensorView ViewOf(const std::string& name, Role role, const at::Tensor& tensor,
                   at::IntArrayRef shape) {
   TensorView view;
-  view.meta = {name, DTypeName(tensor.scalar_type()), shape.vec(), role};
+  view.meta = {name, CheckpointDType(tensor.scalar_type()), shape.vec(), role};
   view.offset.assign(shape.size(), 0);
   view.extent = view.meta.shape;
   view.data = tensor.data_ptr();
@@ -83,6 +72,21 @@ at::Tensor Wrap(const std::vector<T>& values, at::IntArrayRef shape, at::ScalarT
 }
 
 }  // namespace
+
+const char* CheckpointDType(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return "F32";
+    case at::kDouble:
+      return "F64";
+    case at::kInt:
+      return "I32";
+    case at::kLong:
+      return "I64";
+    default:
+      Fail(ExitCode::kBug, "no checkpoint name for dtype ", c10::toString(type));
+  }
+}
 
 ModelVocabulary VocabularyOf(const data::Vocabulary& vocabulary,
                              const std::vector<std::string>& wordpieces) {
@@ -196,24 +200,24 @@ model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
 std::vector<TensorView> StateViews(const std::vector<model::ParameterInfo>& parameters,
                                    AdamW* optimiser, std::vector<at::Tensor>* staging) {
   std::vector<TensorView> views;
-  ForEachTensor(
-      parameters, optimiser,
-      [&](const std::string& name, Role role, const at::Tensor& tensor, at::IntArrayRef shape,
-          std::int64_t begin) {
-        const bool moment = role == Role::kMoment1 || role == Role::kMoment2;
-        const size_t entries = moment ? checkpoints::FlatBoxLimit(shape.size()) : 1;
-        std::vector<TensorView> boxes;
-        if (tensor.defined()) {
-          staging->push_back(tensor.cpu().contiguous());
-          boxes = BoxesOf(name, role, staging->back(), shape, begin);
-        }
-        while (boxes.size() < entries) {
-          TensorView nothing;
-          nothing.meta = {name, DTypeName(parameters[0].tensor.scalar_type()), shape.vec(), role};
-          boxes.push_back(std::move(nothing));
-        }
-        std::ranges::move(boxes, std::back_inserter(views));
-      });
+  ForEachTensor(parameters, optimiser,
+                [&](const std::string& name, Role role, const at::Tensor& tensor,
+                    at::IntArrayRef shape, std::int64_t begin) {
+                  const bool moment = role == Role::kMoment1 || role == Role::kMoment2;
+                  const size_t entries = moment ? checkpoints::FlatBoxLimit(shape.size()) : 1;
+                  std::vector<TensorView> boxes;
+                  if (tensor.defined()) {
+                    staging->push_back(tensor.cpu().contiguous());
+                    boxes = BoxesOf(name, role, staging->back(), shape, begin);
+                  }
+                  while (boxes.size() < entries) {
+                    TensorView nothing;
+                    nothing.meta = {name, CheckpointDType(parameters[0].tensor.scalar_type()),
+                                    shape.vec(), role};
+                    boxes.push_back(std::move(nothing));
+                  }
+                  std::ranges::move(boxes, std::back_inserter(views));
+                });
   return views;
 }
 

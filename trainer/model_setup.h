@@ -49,6 +49,9 @@ data::PipelineOptions LoaderOptionsOf(const Config& config);
 model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
                               std::size_t image_labels, at::ScalarType type, at::Device device);
 
+// The safetensors name of a tensor's type.
+const char* CheckpointDType(at::ScalarType type);
+
 // Parameters, and with an optimiser its moments (of the pieces that this rank updates) and step
 // counts, as a checkpoint stores them: the same list on every rank, whatever it holds. The views
 // point into CPU tensors; `staging` keeps the copies of tensors that live elsewhere.

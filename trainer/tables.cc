@@ -178,11 +178,9 @@ std::pair<std::string, Role> PlaceOf(const std::string& what) {
 }
 
 TensorView ViewOf(const dist::TableState& state) {
-  static const std::map<at::ScalarType, const char*> kNames = {
-      {at::kFloat, "F32"}, {at::kDouble, "F64"}, {at::kInt, "I32"}, {at::kLong, "I64"}};
   const auto [name, role] = PlaceOf(state.what);
   TensorView view;
-  view.meta = {name, kNames.at(state.part.scalar_type()), state.shape, role};
+  view.meta = {name, CheckpointDType(state.part.scalar_type()), state.shape, role};
   view.offset = state.offset;
   view.extent = state.part.sizes().vec();
   view.data = state.part.data_ptr();

@@ -8,12 +8,9 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "dist/backend_registry.h"
-#include "dist/bootstrap.h"
 #include "dist/flag_slots.h"
-#include "dist/nccl/nccl_communicator.h"
 #include "dist/order_rider.h"
-#include "tests/dist/nccl_stand_in.h"
+#include "tests/dist/nccl_stand_in_test.h"
 #include "tests/util/message_of.h"
 
 namespace vesalius::dist::nccl {
@@ -23,17 +20,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class NcclOrder : public testing::Test {
- protected:
-  void SetUp() override {
-    RegisterBackend(Device::kCuda, [api = MakeStandIn(faults_)](
-                                       Bootstrap& bootstrap, const CommunicatorOptions& options) {
-      return MakeNcclCommunicator(api, bootstrap.node_rank(), bootstrap, options);
-    });
-  }
-  void TearDown() override { RegisterBackend(Device::kCuda, nullptr); }
-  Faults faults_;
-};
+using NcclOrder = StandInTest;
 
 void Sum(Communicator& comm, const std::string& name, CallSite site = CallSite::current()) {
   const auto memory = comm.Allocate(64);

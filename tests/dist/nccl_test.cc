@@ -6,11 +6,8 @@
 #include <thread>
 
 #include "base/error.h"
-#include "dist/backend_registry.h"
-#include "dist/bootstrap.h"
-#include "dist/nccl/nccl_communicator.h"
 #include "tests/dist/conformance.h"
-#include "tests/dist/nccl_stand_in.h"
+#include "tests/dist/nccl_stand_in_test.h"
 #include "tests/util/message_of.h"
 
 namespace vesalius::dist::nccl {
@@ -20,16 +17,8 @@ using std::chrono::milliseconds;
 using testing::AllOf;
 using testing::HasSubstr;
 
-class NcclFaults : public testing::Test {
+class NcclFaults : public StandInTest {
  protected:
-  void SetUp() override {
-    RegisterBackend(Device::kCuda, [api = MakeStandIn(faults_)](
-                                       Bootstrap& bootstrap, const CommunicatorOptions& options) {
-      return MakeNcclCommunicator(api, bootstrap.node_rank(), bootstrap, options);
-    });
-  }
-  void TearDown() override { RegisterBackend(Device::kCuda, nullptr); }
-
   // `body` on every rank; how many threw Error(code) with a message that matches.
   int Failing(int ranks, ExitCode code, const testing::Matcher<std::string>& matcher,
               const std::function<void(Communicator&)>& body,
@@ -47,8 +36,6 @@ class NcclFaults : public testing::Test {
     });
     return failing;
   }
-
-  Faults faults_;
 };
 class Nccl : public NcclFaults, public testing::WithParamInterface<int> {};
 INSTANTIATE_TEST_SUITE_P(Ranks, Nccl, testing::Values(1, 2, 3, 4));

