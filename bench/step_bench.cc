@@ -18,7 +18,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "bench/harness.h"
-#include "data/phantom.h"
+#include "data/phantom/phantom.h"
 
 namespace vesalius::bench {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "data/dataset_files.h"
+#include "data/shards/dataset_files.h"
 
 namespace vesalius::data {
 namespace {

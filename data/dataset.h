@@ -6,7 +6,7 @@
 #include <string>
 
 #include "data/record.h"
-#include "data/vocabulary.h"
+#include "data/text/vocabulary.h"
 
 namespace vesalius::data {
 

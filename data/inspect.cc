@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/strings.h"
-#include "data/dataset_files.h"
-#include "data/image_codec.h"
+#include "data/images/image_codec.h"
+#include "data/shards/dataset_files.h"
 #include "data/statistics.h"
 
 namespace vesalius::data {

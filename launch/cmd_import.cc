@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "data/import_pairs.h"
+#include "data/import/import_pairs.h"
 #include "launch/command.h"
 #include "launch/flags.h"
 #include "launch/output.h"

@@ -1,5 +1,5 @@
 // `vesalius phantom`
-#include "data/phantom.h"
+#include "data/phantom/phantom.h"
 
 #include "launch/command.h"
 #include "launch/flags.h"

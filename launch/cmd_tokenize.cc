@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "data/tokenizer.h"
+#include "data/text/tokenizer.h"
 #include "launch/command.h"
 #include "launch/flags.h"
 #include "launch/output.h"

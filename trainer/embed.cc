@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "data/augment.h"
-#include "data/image_codec.h"
+#include "data/images/image_codec.h"
+#include "data/loader/augment.h"
 #include "trainer/device.h"
 #include "trainer/evaluation.h"
 #include "trainer/export.h"

@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "data/augment.h"
-#include "data/image_codec.h"
+#include "data/images/image_codec.h"
+#include "data/loader/augment.h"
 #include "dist/bootstrap.h"
 #include "trainer/device.h"
 #include "trainer/evaluation.h"

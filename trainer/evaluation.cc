@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "data/region_text.h"
+#include "data/loader/region_text.h"
 #include "ops/box.h"
 #include "trainer/detection_metrics.h"
 #include "trainer/model_setup.h"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "data/tokenizer.h"
+#include "data/text/tokenizer.h"
 #include "dist/communicator.h"
 #include "model/anatomy_vlm.h"
 #include "trainer/config.h"

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "data/augment.h"
+#include "data/loader/augment.h"
 #include "dist/gather.h"
 #include "dist/tensor.h"
 #include "trainer/evaluation.h"

@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "data/phantom.h"
-#include "data/pipeline.h"
+#include "data/loader/pipeline.h"
+#include "data/phantom/phantom.h"
 #include "dist/rehearsal.h"
 #include "model/flops.h"
 #include "ops/cpu_memory.h"

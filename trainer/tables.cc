@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "data/region_text.h"
-#include "data/tokenizer.h"
+#include "data/loader/region_text.h"
+#include "data/text/tokenizer.h"
 #include "dist/table/planner.h"
 #include "trainer/model_setup.h"
 

@@ -8,8 +8,8 @@
 
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/reader.h"
-#include "data/concepts.h"
 #include "data/dataset.h"
+#include "data/text/concepts.h"
 #include "dist/communicator.h"
 #include "model/anatomy_vlm.h"
 #include "trainer/config.h"

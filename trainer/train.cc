@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "checkpoints/reader.h"
-#include "data/pipeline.h"
+#include "data/loader/pipeline.h"
 #include "dist/tensor.h"
 #include "trainer/comm_trace.h"
 #include "trainer/evaluation.h"

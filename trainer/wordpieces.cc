@@ -1,7 +1,7 @@
 #include "trainer/wordpieces.h"
 
 #include "base/error.h"
-#include "data/tokenizer.h"
+#include "data/text/tokenizer.h"
 
 namespace vesalius::trainer {
 namespace {

@@ -1,5 +1,5 @@
 // Pixels and boxes: exact without augmentation, and the boxes really follow what is painted.
-#include "data/augment.h"
+#include "data/loader/augment.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Concepts of regions: neighbours from counts.
-#include "data/concepts.h"
+#include "data/text/concepts.h"
 
 #include <gtest/gtest.h>
 

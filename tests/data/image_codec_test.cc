@@ -1,6 +1,6 @@
 // Decoding against pixels that other programs decoded, files of every kind made here, damage, and
 // the geometry of resizing.
-#include "data/image_codec.h"
+#include "data/images/image_codec.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Importing image-text pairs: the real films as they stand, and fixtures of every oddity made here.
-#include "data/import_pairs.h"
+#include "data/import/import_pairs.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "data/dataset.h"
-#include "data/dataset_files.h"
+#include "data/shards/dataset_files.h"
 #include "tests/data/image_fixtures.h"
 #include "tests/util/shared_data.h"
 #include "tests/util/temp_dir.h"

@@ -8,8 +8,8 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "data/image_codec.h"
-#include "data/writer.h"
+#include "data/images/image_codec.h"
+#include "data/shards/writer.h"
 #include "tests/util/temp_dir.h"
 
 namespace vesalius::data {

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "data/batch.h"
+#include "data/loader/batch.h"
 
 namespace vesalius::data {
 namespace {

@@ -1,5 +1,5 @@
 // The sample order: a bijection for any n, keyed by seed and epoch, without visible structure.
-#include "data/order.h"
+#include "data/loader/order.h"
 
 #include <gtest/gtest.h>
 

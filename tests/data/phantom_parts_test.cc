@@ -3,10 +3,10 @@
 
 #include <cmath>
 
-#include "data/phantom_anatomy.h"
-#include "data/phantom_render.h"
-#include "data/phantom_report.h"
-#include "data/phantom_words.h"
+#include "data/phantom/phantom_anatomy.h"
+#include "data/phantom/phantom_render.h"
+#include "data/phantom/phantom_report.h"
+#include "data/phantom/phantom_words.h"
 
 namespace vesalius::data {
 namespace {

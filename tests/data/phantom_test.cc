@@ -1,5 +1,5 @@
 // data/phantom: the set has the rates, nesting and determinism that docs/phantom.md promises.
-#include "data/phantom.h"
+#include "data/phantom/phantom.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,9 +13,9 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "data/dataset.h"
-#include "data/phantom_words.h"
-#include "data/region_text.h"
-#include "data/tokenizer.h"
+#include "data/loader/region_text.h"
+#include "data/phantom/phantom_words.h"
+#include "data/text/tokenizer.h"
 #include "tests/util/temp_dir.h"
 
 namespace vesalius::data {

@@ -1,6 +1,6 @@
 // The loader: the same samples, pixels and texts whatever the ranks and workers; exact resume; what
 // cannot be read; errors; small sets; clean ends.
-#include "data/pipeline.h"
+#include "data/loader/pipeline.h"
 
 #include <gtest/gtest.h>
 
@@ -12,8 +12,8 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "data/tokenizer.h"
-#include "data/writer.h"
+#include "data/shards/writer.h"
+#include "data/text/tokenizer.h"
 #include "tests/data/memory_dataset.h"
 #include "tests/util/temp_dir.h"
 

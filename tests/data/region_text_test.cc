@@ -1,6 +1,6 @@
 // data/region_text: what a region's row says and whether that is true, by the shares of the
 // sampling rule; determinism; data sets without findings or forms.
-#include "data/region_text.h"
+#include "data/loader/region_text.h"
 
 #include <gtest/gtest.h>
 

@@ -13,11 +13,11 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "data/dataset.h"
-#include "data/dataset_files.h"
-#include "data/fingerprint.h"
-#include "data/manifest.h"
-#include "data/shard_reader.h"
-#include "data/writer.h"
+#include "data/shards/dataset_files.h"
+#include "data/shards/fingerprint.h"
+#include "data/shards/manifest.h"
+#include "data/shards/shard_reader.h"
+#include "data/shards/writer.h"
 #include "tests/util/temp_dir.h"
 
 namespace vesalius::data {

@@ -1,5 +1,5 @@
 // CSV by RFC 4180 with what real files do to it, and JSON Lines.
-#include "data/table.h"
+#include "data/import/table.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // data/tokenizer: agreement with the Hugging Face tokenizer's ids, the odd corners of its rules on
 // vocabularies of our own, truncation, and what LearnVocabulary promises.
-#include "data/tokenizer.h"
+#include "data/text/tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "base/strings.h"
-#include "data/phantom.h"
-#include "data/pipeline.h"
+#include "data/loader/pipeline.h"
+#include "data/phantom/phantom.h"
 #include "dist/bootstrap.h"
 #include "ops/cpu_memory.h"
 #include "tests/util/message_of.h"

@@ -1,0 +1,247 @@
+// The threads of the loader: a ring of a few batches is planned ahead, each row is a task, the
+// worker that ends a batch's last row finishes it, Next() hands batches out in order. Only the
+// caller's thread plans; workers share the task queue and a slot's counters under one mutex.
+#include "data/loader/pipeline.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <thread>
+
+#include "base/error.h"
+#include "data/loader/batch_builder.h"
+#include "data/loader/order.h"
+
+namespace vesalius::data {
+namespace {
+
+constexpr std::size_t kAhead = 3;  // batches planned or decoded ahead of the consumer
+
+void Check(const PipelineOptions& o, const std::vector<std::shared_ptr<const Dataset>>& datasets) {
+  const auto require = [](bool good, const char* what) {
+    Require(good, ExitCode::kConfig, "data loader: ", what);
+  };
+  require(datasets.size() == 1, "exactly one data set is supported");
+  require(o.global_batch >= 1, "the global batch must be at least 1");
+  require(o.ranks >= 1 && o.rank >= 0 && o.rank < o.ranks, "the rank must be below the ranks");
+  require(o.workers >= 0, "the workers must be 0 or more");
+  require(o.image_size >= 1, "the image size must be at least 1 pixel");
+  require(o.channels == 1 || o.channels == 3, "the channels must be 1 or 3");
+  require(o.std > 0, "the standard deviation of the normalisation must be above 0");
+  require(o.rows_per_image >= 0 && o.rows_per_image <= kRegions,
+          "the regions an image gives to the fine loss must be 0 to 29");
+  require(o.perturb >= 0 && o.perturb <= 1, "the perturbed share must be 0 to 1");
+  require(o.text_length >= 2, "a sentence needs at least 2 tokens, [CLS] and [SEP]");
+  require(o.report_length == 0 || o.report_length >= 2, "a report needs 0 (none) or >= 2 tokens");
+  require(o.min_crop > 0 && o.min_crop <= 1, "the least crop must be above 0, at most 1");
+  require(o.max_shift >= 0 && o.max_shift <= 1, "the shift must be 0 to 1");
+  require(o.max_rotate >= 0 && o.max_rotate <= 180, "the rotation must be 0 to 180 degrees");
+  require(o.brightness >= 0 && o.brightness <= 1 && o.contrast >= 0 && o.contrast <= 1,
+          "brightness and contrast must be 0 to 1");
+  require(datasets[0] != nullptr, "no data set");
+  const Dataset& data = *datasets[0];
+  Require(data.size() >= o.global_batch, ExitCode::kConfig, "data loader: ", data.path(), " holds ",
+          data.size(), " samples of this split, fewer than one global batch of ", o.global_batch,
+          "; lower trainer.global_batch or bring more data");
+}
+
+// The state to begin with: `start` when it belongs to this data set and these options.
+LoaderState CheckedStart(const LoaderState& start, const PipelineOptions& options,
+                         const Dataset& dataset) {
+  if (start.sources.empty()) {
+    return {options.seed, options.global_batch, 0, {{dataset.fingerprint(), 0, 0}}};
+  }
+  const auto differs = [](const auto& what, const auto& then, const auto& now, const char* remedy) {
+    Fail(ExitCode::kConfig, "cannot resume the data loader: ", what, " was ", then, ", now it is ",
+         now, "; ", remedy, " or start a new run");
+  };
+  Require(start.sources.size() == 1, ExitCode::kConfig, "cannot resume the data loader: it read ",
+          start.sources.size(), " data sets, now it has 1");
+  const SourcePosition& source = start.sources[0];
+  if (source.fingerprint != dataset.fingerprint()) {
+    differs(StrCat("the fingerprint of ", dataset.path()), source.fingerprint,
+            dataset.fingerprint(), "bring the old data set back");
+  }
+  if (start.seed != options.seed) {
+    differs("the seed", start.seed, options.seed, "set it back");
+  }
+  if (start.global_batch != options.global_batch) {
+    differs("the global batch", start.global_batch, options.global_batch, "set it back");
+  }
+  Require(source.epoch >= 0 && source.position >= 0 && source.position <= dataset.size(),
+          ExitCode::kConfig, "cannot resume the data loader: position ", source.position,
+          " of epoch ", source.epoch, " is outside ", dataset.path(), " of ", dataset.size(),
+          " samples; resume from another checkpoint");
+  return start;
+}
+
+// One batch on its way. `draft` and `batch` belong to whoever works on them until `done`; the rest
+// is guarded by the lock.
+struct Slot {
+  std::unique_ptr<Draft> draft;
+  LoaderState after;
+  std::size_t pending = 0;  // rows to make; 0 and not done: being finished
+  bool done = false;
+  std::exception_ptr error;
+  Batch batch;
+};
+
+struct Task {
+  std::shared_ptr<Slot> slot;
+  std::size_t row = 0;
+};
+
+}  // namespace
+
+struct Pipeline::Impl {
+  Impl(std::shared_ptr<const Dataset> data, const PipelineOptions& given, const LoaderState& start)
+      : dataset(std::move(data)),
+        options(given),
+        builder(dataset, options),
+        consumed(CheckedStart(start, options, *dataset)),
+        planned(consumed) {}
+
+  ~Impl() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    work.notify_all();
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  // Apart from the constructor, so that the destructor ends the threads when one cannot be started.
+  void StartThreads() {
+    for (int i = 0; i < options.workers; ++i) threads.emplace_back([this] { WorkerLoop(); });
+  }
+
+  void WorkerLoop() {
+    std::unique_lock lock(mutex);
+    while (true) {
+      work.wait(lock, [&] { return stopping || !tasks.empty(); });
+      if (stopping) return;
+      RunTask(lock);
+    }
+  }
+
+  // Takes the next task and works on it with the lock released.
+  void RunTask(std::unique_lock<std::mutex>& lock) {
+    const Task task = std::move(tasks.front());
+    tasks.pop_front();
+    Slot& slot = *task.slot;
+    const auto unlocked = [&](const auto& body) {
+      lock.unlock();
+      std::exception_ptr error;
+      try {
+        body();
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      if (error && !slot.error) slot.error = error;
+    };
+    unlocked([&] { builder.MakeRow(*slot.draft, task.row); });
+    if (--slot.pending > 0) return;
+    if (!slot.error) unlocked([&] { slot.batch = builder.Finish(*slot.draft); });
+    slot.done = true;
+    ready.notify_all();
+  }
+
+  // Plans the batch after `planned` and queues its rows.
+  void PlanOne() {
+    SourcePosition& source = planned.sources[0];
+    if (source.position + options.global_batch > dataset->size()) {
+      ++source.epoch;
+      source.position = 0;
+    }
+    const SampleOrder order(dataset->size(), options.seed, source.epoch);
+    const PositionRange slice =
+        RankSlice(source.position, options.global_batch, options.rank, options.ranks);
+    std::vector<std::int64_t> samples;
+    for (std::int64_t at = slice.begin; at < slice.end; ++at) samples.push_back(order.At(at));
+    source.position += options.global_batch;
+    planned.samples += options.global_batch;
+
+    auto slot = std::make_shared<Slot>();
+    slot->pending = samples.size();
+    slot->draft = builder.Start(source.epoch, std::move(samples), options.region_texts);
+    slot->after = planned;
+    if (slot->pending == 0) {  // more ranks than samples
+      slot->batch = builder.Finish(*slot->draft);
+      slot->done = true;
+    }
+    slots.push_back(slot);
+    {
+      const std::lock_guard lock(mutex);
+      for (std::size_t row = 0; row < slot->pending; ++row) tasks.push_back({slot, row});
+    }
+    work.notify_all();
+  }
+
+  void PlanAhead() {
+    while (slots.size() < (options.workers > 0 ? kAhead : 1)) PlanOne();
+  }
+
+  std::shared_ptr<const Dataset> dataset;
+  PipelineOptions options;
+  BatchBuilder builder;
+  LoaderState consumed, planned;  // the caller's thread only, as `slots`
+  std::deque<std::shared_ptr<Slot>> slots;
+
+  std::mutex mutex;  // guards tasks, stopping, and the slots' counters
+  std::condition_variable work, ready;
+  std::deque<Task> tasks;
+  bool stopping = false;
+  std::vector<std::thread> threads;
+};
+
+Pipeline::Pipeline(std::vector<std::shared_ptr<const Dataset>> datasets, PipelineOptions options,
+                   const LoaderState& start) {
+  Check(options, datasets);
+  impl_ = std::make_unique<Impl>(datasets[0], options, start);
+  impl_->StartThreads();
+  impl_->PlanAhead();
+}
+
+Pipeline::~Pipeline() = default;
+
+Batch Pipeline::Next() {
+  const auto begin = std::chrono::steady_clock::now();
+  impl_->PlanAhead();
+  const std::shared_ptr<Slot> slot = impl_->slots.front();
+  {
+    std::unique_lock lock(impl_->mutex);
+    if (impl_->options.workers == 0) {
+      while (!slot->done) impl_->RunTask(lock);
+    }
+    impl_->ready.wait(lock, [&] { return slot->done; });
+    if (slot->error) std::rethrow_exception(slot->error);  // again at every further call
+  }
+  const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - begin;
+  impl_->slots.pop_front();
+  impl_->consumed = slot->after;
+  impl_->PlanAhead();
+  Batch batch = std::move(slot->batch);
+  batch.state = slot->after;
+  batch.wait_s = waited.count();
+  return batch;
+}
+
+void Pipeline::SetRegionTexts(bool enabled) {
+  if (impl_->options.region_texts == enabled) return;
+  impl_->options.region_texts = enabled;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->tasks.clear();
+  }
+  impl_->slots.clear();  // rows in the making keep their slot until they end
+  impl_->planned = impl_->consumed;
+  impl_->PlanAhead();
+}
+
+std::int64_t Pipeline::steps_per_epoch() const {
+  return impl_->dataset->size() / impl_->options.global_batch;
+}
+
+}  // namespace vesalius::data
