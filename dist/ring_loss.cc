@@ -20,7 +20,7 @@ namespace {
 
 // A tile: large enough for matrix products at full speed and few meetings of the threads, small
 // enough for its memory not to count.
-constexpr std::int64_t kTileRows = 1024, kTileColumns = 512;
+constexpr std::int64_t kTileRows = 1024, kTileColumns = 1024;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // One line's figures, float64: log-sum-exp, sum and number of its positive logits.
