@@ -15,8 +15,8 @@ namespace vesalius::dist {
 
 struct TablePlan {
   TableStrategy strategy = TableStrategy::kRows;
-  // Of a step (look-up, and update unless frozen) by strategy in the order of the enumeration, the
-  // slowest rank's median; infinite for what was left out.
+  // Of a step (look-up, and update unless frozen) by strategy in the order of the enumeration: the
+  // slowest rank's median, of the quicker rehearsal; infinite for what was left out.
   std::array<double, 3> seconds{};
 };
 
