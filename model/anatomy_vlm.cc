@@ -226,6 +226,7 @@ std::vector<NamedLoss> AnatomyVlm::Loss(const Features& features, const BatchTen
     options.form = pair_bias_.defined() ? dist::LossForm::kSigLip : dist::LossForm::kInfoNce;
     options.contrast = ContrastOf(how);
     options.cache_bytes = how.logit_cache_bytes;
+    options.skip_epsilon = how.skip_epsilon;
     options.audit_rows = audit_ ? kAuditRows : 0;
     const dist::RingResult pair =
         PairLoss(comm, features.at("global"), features.at("report"), batch.report_hash,

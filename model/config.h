@@ -51,6 +51,7 @@ struct ContrastConfig {
   std::string positives = "share";     // or "drop": pairs of equal reports beside the own one
   std::string contrast = "hybrid";     // or "gather", "ring"
   std::int64_t logit_cache_bytes = 0;  // of the pair loss
+  double skip_epsilon = 0;             // of the pair loss; 0 = exact
 };
 
 struct ModelConfig {

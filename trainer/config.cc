@@ -259,6 +259,7 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
     check.Number(key, value, 0, 1e6);
   check.OneOf("loss.pair_form", loss.pair_form(), {"infonce", "siglip"});
   check.OneOf("loss.positives", loss.positives(), {"share", "drop"});
+  check.Number("loss.skip_epsilon", loss.skip_epsilon(), 0, 0.01);
   check.OneOf("dist.contrast", dist.contrast(), {"gather", "hybrid", "ring"});
   check.Range<std::int64_t>("dist.logit_cache_mb", dist.logit_cache_mb(), 0, 1 << 20);
 
@@ -276,7 +277,8 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
   out.loss = {loss.anatomy(), loss.presence(), loss.global(), loss.fine(),
               loss.pair(),    loss.l1(),       loss.giou()};
   out.dropout = in.dropout();
-  out.contrast = {loss.pair_form(), loss.positives(), dist.contrast(), dist.logit_cache_mb() << 20};
+  out.contrast = {loss.pair_form(), loss.positives(), dist.contrast(), dist.logit_cache_mb() << 20,
+                  loss.skip_epsilon()};
   return out;
 }
 

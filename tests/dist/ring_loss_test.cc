@@ -182,16 +182,28 @@ TEST_P(RanksTest, RunsAreBitwiseEqual) {
   }
 }
 
+TEST_P(RanksTest, EveryFormAndModeAtScale100) {
+  const Problem p = MakeProblem(1301, 64, 100);
+  for (const LossForm form : {LossForm::kInfoNce, LossForm::kSigLip})
+    for (const auto& [keyed, extra] : kPositives) {
+      RingOptions options;
+      options.form = form;
+      const Outcome reference = Reference(p, options, keyed, extra);
+      for (const Contrast contrast : {Contrast::kGather, Contrast::kHybrid, Contrast::kRing}) {
+        SCOPED_TRACE(testing::Message() << "form " << int(form) << " mode " << int(contrast)
+                                        << " keyed " << keyed << " extra " << int(extra));
+        options.contrast = contrast;
+        ExpectClose(Ours(p, GetParam(), at::kFloat, options, keyed, extra), reference, 1e-5, 1e-6);
+      }
+    }
+}
+
 // At scale 100 the differences of logits go beyond what one float32 exponential spans.
 TEST_P(RanksTest, SteepScaleStaysExact) {
   RingOptions options;
   options.audit_rows = 1301;
   const auto extra = KeyPositives::Extra::kShare;
   double audit = 0;
-  const Problem aligned = MakeProblem(1301, 64, 100);
-  ExpectClose(Ours(aligned, GetParam(), at::kFloat, options, false, extra),
-              Reference(aligned, options, false, extra), 1e-5, 1e-6);
-
   Problem p = MakeProblem(1301, 1024, 100);
   p.y = p.x.roll({650}, {0}).roll({1}, {1});  // no row is near any column
   const Outcome ours = Ours(p, GetParam(), at::kFloat, options, false, extra, &audit);

@@ -75,13 +75,15 @@ inline BatchTensors LocalPart(const BatchTensors& all, std::int64_t begin, std::
 }
 
 // One forward and backward of this rank's rows; returns global losses and gradients.
-inline GlobalStep RunStep(dist::Communicator& comm, const BatchTensors& batch,
-                          at::ScalarType type) {
+inline GlobalStep RunStep(dist::Communicator& comm, const BatchTensors& batch, at::ScalarType type,
+                          const std::string& contrast = "hybrid") {
   at::Tensor prompts = at::arange(4 * 5).view({4, 5}) % 45 + 3;
   at::Tensor family = at::zeros({29, 29}, at::kBool);
   family[0][1].fill_(true);
   family[1][0].fill_(true);
-  AnatomyVlm vlm(TinyConfig(), 5, prompts, family);
+  ModelConfig config = TinyConfig();
+  config.contrast.contrast = contrast;
+  AnatomyVlm vlm(config, 5, prompts, family);
   vlm.to(type);
   std::vector<std::pair<std::string, at::Tensor>> parameters;
   for (const auto& parameter : vlm.parameters())

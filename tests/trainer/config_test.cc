@@ -48,6 +48,7 @@ TEST(Config, ValuesOutOfRangeNameKeyAndRange) {
   FailureOf({"model.dropout=0.95"});
   FailureOf({"loss.pair_form=clip"});
   FailureOf({"loss.positives=keep"});
+  FailureOf({"loss.skip_epsilon=0.1"});
   FailureOf({"dist.contrast=star"});
   FailureOf({"dist.logit_cache_mb=-1"});
   FailureOf({"trainer.audit_every=-1"});

@@ -60,6 +60,12 @@ TEST(ContrastTest, SigLipAndDroppedPositivesTrainTheSameAtAnyWorldSize) {
   }
 }
 
+TEST(ContrastTest, SkippingIsForThoseWhoAsk) {
+  Train("exact", kAlone, Settings(5, "float32"));
+  Train("skipping", kAlone, Settings(5, "float32") + "--set loss.skip_epsilon=1e-9");
+  ExpectNearMetrics(Data().run("skipping"), Data().run("exact"), 1e-4);
+}
+
 TEST(ContrastTest, AuditIsReportedWhenAsked) {
   Train("audit", kTwoLocal, Settings(5, "float32") + "--set trainer.audit_every=2");
   const std::vector<Json> lines = Metrics(Data().run("audit"));
