@@ -1,6 +1,7 @@
 #include "model/anatomy_vlm.h"
 
 #include "base/hash.h"
+#include "data/text/concepts.h"
 #include "data/record.h"
 
 namespace vesalius::model {
@@ -140,6 +141,22 @@ at::Tensor AnatomyVlm::KnowledgeRows() {
       .to(fine_scale_.device());
 }
 
+at::Tensor AnatomyVlm::KnowledgeLoss(const at::Tensor& regions, const BatchTensors& batch,
+                                     dist::Communicator& comm) {
+  // Labels of the findings among a region's concepts; the anatomy itself has none.
+  const std::int64_t n = regions.size(0), each = knowledge_ids_.size(1);
+  const at::Tensor finding = (knowledge_ids_ - data::FindingConcept(0)).to(regions.device());
+  const at::Tensor index = finding.clamp_min(0).unsqueeze(0).expand({n, finding.size(0), each});
+  const at::Tensor labels =
+      batch.region_labels.gather(2, index).masked_fill(finding.lt(0).unsqueeze(0), -1);
+  std::int64_t count[] = {labels.ge(0).sum().item<std::int64_t>()};
+  dist::AllReduceNow(comm, "concept labels", count);
+  const at::Tensor rows = KnowledgeRows().squeeze(0);
+  const at::Tensor concepts =
+      text_->Project(rows.flatten(0, 1)).view({rows.size(0), rows.size(1), -1});
+  return ImageLabelLoss(knowledge_->Logits(regions, concepts), labels, count[0]);
+}
+
 at::Tensor AnatomyVlm::Texts(const at::Tensor& keys, const at::Tensor& ids,
                              const Dropout& dropout) {
   return sentences_ ? text_->Project(sentences_->Pooled(keys, ids, *text_))
@@ -254,6 +271,9 @@ std::vector<NamedLoss> AnatomyVlm::Loss(const Features& features, const BatchTen
     in.family = family_;
     losses.push_back(
         {"fine", weight.fine, FineLoss(comm, in, counts, ContrastOf(config_.contrast))});
+    if (knowledge_table_ && weight.knowledge > 0 && batch.region_labels.size(2) > 0)
+      losses.push_back(
+          {"knowledge", weight.knowledge, KnowledgeLoss(features.at("region"), batch, comm)});
   }
   return losses;
 }

@@ -63,6 +63,9 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
   // rows [1, 29, R, H]; undefined: no knowledge.
   at::Tensor RegionEmbedding(const VisionTransformer::Output& out, const at::Tensor& rows) const;
   at::Tensor KnowledgeRows();  // of knowledge_ids_, from the table
+  // What the regions' vectors [n, 29, d] say of their concepts against the reports' labels.
+  at::Tensor KnowledgeLoss(const at::Tensor& regions, const BatchTensors& batch,
+                           dist::Communicator& comm);
   // Unit vectors of texts, encoded or looked up.
   at::Tensor Texts(const at::Tensor& keys, const at::Tensor& ids, const Dropout& dropout);
 

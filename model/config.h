@@ -43,6 +43,7 @@ struct KnowledgeConfig {
 struct LossConfig {
   double anatomy = 0, presence = 0, global = 0, fine = 0, pair = 0;  // weights; 0 leaves a loss out
   double l1 = 0, giou = 0;                                           // inside the anatomy loss
+  double knowledge = 0;                                              // a weight
 };
 
 // How the contrastive losses run (dist/ring_loss.h).

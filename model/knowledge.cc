@@ -3,6 +3,12 @@
 #include <ATen/ATen.h>
 
 namespace vesalius::model {
+namespace {
+
+// Starts of the logits: a scale as of image labels; more is denied than affirmed.
+constexpr double kScale = 10, kBias = -1;
+
+}  // namespace
 
 KnowledgeAttention::KnowledgeAttention(Initialiser& init, std::int64_t width,
                                        std::int64_t row_width, std::int64_t heads)
@@ -14,6 +20,8 @@ KnowledgeAttention::KnowledgeAttention(Initialiser& init, std::int64_t width,
   value_ = register_module("value", std::make_shared<Linear>(init, row_width, width));
   out_ = register_module("out", std::make_shared<Linear>(init, width, width));
   gate_ = register_parameter("gate", at::zeros({}));
+  scale_ = register_parameter("scale", at::full({}, std::log(kScale)));
+  bias_ = register_parameter("bias", at::full({}, kBias));
 }
 
 at::Tensor KnowledgeAttention::Forward(const at::Tensor& regions, const at::Tensor& rows,
@@ -31,6 +39,10 @@ at::Tensor KnowledgeAttention::Forward(const at::Tensor& regions, const at::Tens
   scores = scores.masked_fill(valid.unsqueeze(2).logical_not(), -1e9);
   const at::Tensor found = (scores.softmax(-1).unsqueeze(-1) * value).sum(3);
   return regions + gate_.tanh() * out_->Forward(found.reshape({regions.size(0), m, width}));
+}
+
+at::Tensor KnowledgeAttention::Logits(const at::Tensor& regions, const at::Tensor& concepts) const {
+  return scale_.exp() * (regions.unsqueeze(2) * concepts.unsqueeze(0)).sum(-1) + bias_;
 }
 
 }  // namespace vesalius::model

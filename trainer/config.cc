@@ -255,7 +255,8 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
                                    {"loss.fine", loss.fine()},
                                    {"loss.pair", loss.pair()},
                                    {"loss.l1", loss.l1()},
-                                   {"loss.giou", loss.giou()}})
+                                   {"loss.giou", loss.giou()},
+                                   {"loss.knowledge", loss.knowledge()}})
     check.Number(key, value, 0, 1e6);
   check.OneOf("loss.pair_form", loss.pair_form(), {"infonce", "siglip"});
   check.OneOf("loss.positives", loss.positives(), {"share", "drop"});
@@ -275,7 +276,7 @@ model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const 
   out.label_scale = in.label_scale();
   out.label_bias = in.label_bias();
   out.loss = {loss.anatomy(), loss.presence(), loss.global(), loss.fine(),
-              loss.pair(),    loss.l1(),       loss.giou()};
+              loss.pair(),    loss.l1(),       loss.giou(),   loss.knowledge()};
   out.dropout = in.dropout();
   out.contrast = {loss.pair_form(), loss.positives(), dist.contrast(), dist.logit_cache_mb() << 20,
                   loss.skip_epsilon()};

@@ -128,6 +128,13 @@ TEST(KnowledgeAttention, IsAttentionOverTheValidRows) {
                            expected[0], 0, 1e-12));
   EXPECT_EQ(
       module.Forward(regions.slice(0, 0, 0), rows.slice(0, 0, 0), valid.slice(0, 0, 0)).size(0), 0);
+
+  const at::Tensor vectors = at::randn({2, 3, 5}, at::kDouble);
+  const at::Tensor concepts = at::randn({3, 4, 5}, at::kDouble);
+  const at::Tensor logits = module.Logits(vectors, concepts);
+  EXPECT_EQ(logits.sizes(), (std::vector<std::int64_t>{2, 3, 4}));
+  EXPECT_NEAR(logits[1][2][3].item<double>(),
+              10 * vectors[1][2].dot(concepts[2][3]).item<double>() - 1, 1e-6);
 }
 
 }  // namespace

@@ -104,29 +104,36 @@ double Train(const std::vector<std::string>& settings, Shuffled shuffled, const 
   return figure;
 }
 
-std::vector<std::string> Settings(const std::string& what, int seed) {
-  return {what,
-          StrCat("seed=", seed),
-          "trainer.steps=400",
-          "trainer.stage1=0",
-          "trainer.stage2=0",
-          "model.text.frozen=true",
-          "loss.fine=4"};
+std::vector<std::string> Settings(std::vector<std::string> more) {
+  for (const char* setting : {"trainer.stage1=0", "trainer.stage2=0", "loss.fine=4"})
+    more.emplace_back(setting);
+  return more;
 }
 
 TEST(TablesLearn, SentencesBeatShuffledOnes) {
-  const std::vector<std::string> settings = Settings("model.text.table=true", 1);
-  const double right = Train(settings, Shuffled::kNo, "region_to_phrase.r5");
-  EXPECT_GT(right, Train(settings, Shuffled::kYes, "region_to_phrase.r5") + 0.05);
+  const std::vector<std::string> settings =
+      Settings({"model.text.frozen=true", "model.text.table=true", "trainer.steps=400"});
+  const std::string figure = "region_to_phrase.r5";
+  const double right = Train(settings, Shuffled::kNo, figure);
+  const double wrong = Train(settings, Shuffled::kYes, figure);
+  EXPECT_GT(right, wrong + 0.3);
 }
 
+// Over several seeds: what one run gains is about as much as runs differ.
 TEST(TablesLearn, KnowledgeRowsBeatShuffledOnes) {
+  const std::string figure = "region_to_phrase.r1_abnormal";
   double right = 0, wrong = 0;
-  for (const int seed : {1, 2}) {
-    const std::vector<std::string> settings = Settings("model.knowledge.enabled=true", seed);
-    right += Train(settings, Shuffled::kNo, "region_to_phrase.r5");
-    wrong += Train(settings, Shuffled::kYes, "region_to_phrase.r5");
+  for (const int seed : {1, 2, 3}) {
+    const std::vector<std::string> settings =
+        Settings({"model.knowledge.enabled=true", "loss.knowledge=4", "trainer.steps=300",
+                  StrCat("seed=", seed)});
+    const double a = Train(settings, Shuffled::kNo, figure);
+    const double b = Train(settings, Shuffled::kYes, figure);
+    std::cout << "seed " << seed << ": " << a << ", shuffled " << b << std::endl;
+    right += a / 3;
+    wrong += b / 3;
   }
+  std::cout << figure << ": " << right << " with the right ids, " << wrong << " shuffled\n";
   EXPECT_GT(right, wrong);
 }
 

@@ -75,6 +75,7 @@ TEST(KnowledgeRows, AreTheSameOnAnyRanksInSlicesAndByAnyStrategy) {
     const std::string with = StrCat(exact, "--set model.knowledge.optimiser=", optimiser, " ");
     const std::string base = StrCat("one-", optimiser);
     RunTo(base, kAlone, Knowledge(with));
+    EXPECT_GT(Metrics(Data().run(base)).back().at("knowledge"), 0);
     const std::map<std::string, std::pair<Launch, std::string>> runs = {
         {"replicated", {kTwoLocal, "--set dist.table=replicated"}},
         {"rows", {kThreeLocal, "--set dist.table=rows --set dist.table_mb=1"}},
