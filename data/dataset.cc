@@ -9,6 +9,37 @@
 namespace vesalius::data {
 namespace {
 
+// Reads nothing ahead: the default of Dataset::Fetch().
+class FetchedLater final : public Fetched {
+ public:
+  FetchedLater(const Dataset& dataset, std::span<const SampleRequest> requests)
+      : dataset_(dataset), requests_(requests.begin(), requests.end()) {}
+
+  Record Decode(std::size_t i) const override {
+    Invariant(i < requests_.size(), "request ", i, " of ", requests_.size());
+    Record record = dataset_.Get(requests_[i].index);
+    if (requests_[i].window.width > 0) record.image = CutWindow(record.image, requests_[i].window);
+    return record;
+  }
+
+ private:
+  const Dataset& dataset_;
+  std::vector<SampleRequest> requests_;
+};
+
+template <typename T>
+void CutRows(const std::vector<T>& from, int from_width, int channels, const Window& window,
+             std::vector<T>& to) {
+  const auto row = static_cast<std::size_t>(window.width) * channels;
+  to.reserve(row * window.height);
+  for (int y = 0; y < window.height; ++y) {
+    const auto first =
+        from.begin() +
+        (static_cast<std::ptrdiff_t>(window.y + y) * from_width + window.x) * channels;
+    to.insert(to.end(), first, first + static_cast<std::ptrdiff_t>(row));
+  }
+}
+
 class ShardedDataset final : public Dataset {
  public:
   ShardedDataset(const std::string& folder, Split split)
@@ -42,6 +73,23 @@ class ShardedDataset final : public Dataset {
 };
 
 }  // namespace
+
+std::unique_ptr<Fetched> Dataset::Fetch(std::span<const SampleRequest> requests) const {
+  return std::make_unique<FetchedLater>(*this, requests);
+}
+
+Image CutWindow(const Image& image, const Window& window) {
+  Invariant(window.x >= 0 && window.y >= 0 && window.width > 0 && window.height > 0 &&
+                window.x <= image.width - window.width && window.y <= image.height - window.height,
+            "window ", window.x, ",", window.y, " ", window.width, " x ", window.height, " of ",
+            image.width, " x ", image.height);
+  Image cut{window.width, window.height, image.channels, {}, {}};
+  if (image.deep())
+    CutRows(image.u16, image.width, image.channels, window, cut.u16);
+  else
+    CutRows(image.u8, image.width, image.channels, window, cut.u8);
+  return cut;
+}
 
 std::unique_ptr<Dataset> OpenDataset(const std::string& folder, Split split) {
   return std::make_unique<ShardedDataset>(folder, split);

@@ -1,8 +1,10 @@
-// Random access to records. The way HDF5 is read hides behind this interface. Implementations are
-// thread-safe: workers call Get() concurrently.
+// Random access to records, one by one or a batch at a time. The way HDF5 is read hides behind this
+// interface. Implementations are thread-safe: workers call Get() and Fetch() concurrently.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "data/record.h"
@@ -10,12 +12,36 @@
 
 namespace vesalius::data {
 
+// A rectangle of the stored square, in its pixels; width 0 means all of it.
+struct Window {
+  int x = 0, y = 0, width = 0, height = 0;
+};
+
+struct SampleRequest {
+  std::int64_t index = 0;  // of the data set's records
+  Window window;
+};
+
+// What one Fetch() has read: bytes as they are stored, decoded on demand.
+class Fetched {
+ public:
+  virtual ~Fetched() = default;
+  // The record of request `i`; its image holds the requested window only. Thread-safe, also for
+  // equal `i`. A record that could not be read or is damaged: Error(kInvalidData) naming file and
+  // record, here and not in Fetch(), so that its neighbours stay usable.
+  virtual Record Decode(std::size_t i) const = 0;
+};
+
 class Dataset {
  public:
   virtual ~Dataset() = default;
   virtual std::int64_t size() const = 0;
   // Record `index` of [0, size). Unreadable or damaged: Error(kInvalidData) naming file and record.
   virtual Record Get(std::int64_t index) const = 0;
+  // Reads what all `requests` need (a batch, in any order, repeats allowed), so that a store can
+  // sort and merge its reads. Windows reach no further than the stored square. The result needs
+  // this data set to live on. Default: Decode() calls Get() and cuts the window out.
+  virtual std::unique_ptr<Fetched> Fetch(std::span<const SampleRequest> requests) const;
   virtual const Vocabulary& vocabulary() const = 0;
   // Hex digest over everything that training can see; equal for equal content.
   virtual const std::string& fingerprint() const = 0;
@@ -28,5 +54,8 @@ class Dataset {
 // are verified here, before training starts; a shard's bytes by VerifyDataset (`vesalius inspect`).
 // Errors: kInputMissing, kInvalidData.
 std::unique_ptr<Dataset> OpenDataset(const std::string& folder, Split split);
+
+// Cuts `window` out of the image. A window beyond the image is a bug of the caller's.
+Image CutWindow(const Image& image, const Window& window);
 
 }  // namespace vesalius::data

@@ -212,6 +212,26 @@ TEST(Store, BytesFollowFromContentAndFingerprintIgnoresShards) {
   EXPECT_NE(fingerprint("a"), fingerprint("d"));
 }
 
+TEST(Store, FetchCutsWindowsInAnyOrder) {
+  const TempDir dir;
+  WriteSet(dir.path() + "/set", 24, 7);
+  const auto dataset = OpenDataset(dir.path() + "/set", Split::kTrain);
+  const std::vector<SampleRequest> requests = {{6, {}},
+                                               {0, {3, 1, 5, 7}},
+                                               {6, {0, 0, kSize, kSize}},
+                                               {4, {kSize - 1, kSize - 1, 1, 1}},
+                                               {0, {0, 4, kSize, 2}}};
+  const auto fetched = dataset->Fetch(requests);
+  for (std::size_t i : {3u, 1u, 4u, 0u, 2u, 1u}) {
+    SCOPED_TRACE(i);
+    Record want = dataset->Get(requests[i].index);
+    if (requests[i].window.width > 0) want.image = CutWindow(want.image, requests[i].window);
+    ExpectEqual(fetched->Decode(i), want);
+  }
+  EXPECT_EQ(fetched->Decode(3).image.width, 1);
+  EXPECT_EQ(Caught([&] { CutWindow(dataset->Get(0).image, {8, 0, 5, 1}); }).first, ExitCode::kBug);
+}
+
 TEST(Store, ThreadsReadConcurrently) {
   const TempDir dir;
   WriteSet(dir.path() + "/set", 24, 7);
