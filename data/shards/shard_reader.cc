@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "data/shards/fingerprint.h"
-#include "data/shards/hdf5_handle.h"
+#include "data/hdf5/hdf5_handle.h"
 
 namespace vesalius::data {
 namespace {

@@ -1,6 +1,6 @@
 // The HDF5 C library behind two small guards. Hdf5Session serialises all calls of this process (the
 // library may be built without threads) and silences its error stack; Hdf5Handle owns an
-// identifier. Include only from files that read or write shards.
+// identifier. Include only from files that call the library.
 #pragma once
 
 #include <hdf5.h>
