@@ -30,18 +30,6 @@ std::array<std::vector<int>, kRegions> MakePaintable() {
   return out;
 }
 
-void SetParents(Vocabulary& vocabulary) {
-  for (const int side : {0, static_cast<int>(kLeft)}) {
-    for (const int zone : {kUpperZone, kMidZone, kLowerZone, kApex, kAngle}) {
-      vocabulary.parent[zone + side] = kLung + side;
-    }
-  }
-  for (const int part : {kUpperMediastinum, kAorticArch, kSvc, kTrachea, kCarina}) {
-    vocabulary.parent[part] = kMediastinum;
-  }
-  vocabulary.parent[kRightAtrium] = vocabulary.parent[kCavoatrial] = kHeart;
-}
-
 // Every sentence of the set and the image-level prompts, each once.
 std::vector<std::string> AllTexts(const Vocabulary& vocabulary) {
   std::vector<std::string> texts;
@@ -92,7 +80,7 @@ Vocabulary MakeVocabulary() {
     out.findings.push_back({name, {name, other}});
     out.image_labels.push_back(name);
   }
-  SetParents(out);
+  out.parent = AnatomicalParents();
   out.can.assign(kRegions * kFindings, 0);
   for (int region = 0; region < kRegions; ++region) {
     for (const int f : Paintable()[region]) {
