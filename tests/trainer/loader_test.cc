@@ -46,7 +46,7 @@ TEST(LoaderInTraining, MixturesResumeAtAnotherWorldSize) {
                               "=1 --run ", Data().run(name), " --set trainer.threads=1 ",
                               Steps(steps), "--local-ranks ", ranks,
                               " --set trainer.precision=float64 --set trainer.stage1=0 --set "
-                              "trainer.stage2=0"));
+                              "trainer.stage2=0 --set trainer.warmup=0 --set trainer.min_lr=1"));
   };
   EXPECT_EQ(Shell(line("whole", 1, 14)).status, 0);
   EXPECT_EQ(Shell(line("parts", 3, 6)).status, 0);
