@@ -38,9 +38,6 @@ std::string Nearest(std::string_view word, const std::vector<std::string>& candi
 // " (did you mean 'x'?)" or "".
 std::string DidYouMean(std::string_view word, const std::vector<std::string>& candidates);
 
-// Whether it is well-formed UTF-8 (no overlong forms, no surrogates).
-bool ValidUtf8(std::string_view text);
-
 // `value` with `digits` decimals.
 std::string Fixed(double value, int digits);
 

@@ -18,9 +18,6 @@ extern const std::array<const char*, kRegions> kRegionNames;
 // Region id of `name` (case-insensitive), or -1.
 int RegionId(std::string_view name);
 
-// The larger region that each region is a part of, or -1: lungs of their zones, mediastinum, heart.
-std::array<int, kRegions> AnatomicalParents();
-
 enum class Split : std::uint8_t { kTrain = 0, kValid = 1, kTest = 2 };
 const char* SplitName(Split split);
 Split ParseSplit(

@@ -44,6 +44,7 @@ const std::vector<Command>& Commands();
 
 Command PhantomCommand();
 Command ImportPairsCommand();
+Command ImportImagenomeCommand();
 Command InspectCommand();
 Command PretrainCommand();
 Command EvaluateCommand();

@@ -1,6 +1,7 @@
 #include "data/phantom/phantom_words.h"
 
 #include "base/strings.h"
+#include "data/anatomy.h"
 #include "data/loader/region_text.h"
 #include "data/text/tokenizer.h"
 

@@ -12,7 +12,7 @@ namespace vesalius::data {
 
 struct Finding {
   std::string name;                   // e.g. "pleural effusion"
-  std::vector<std::string> synonyms;  // wordings that mean the same, the usual one first
+  std::vector<std::string> synonyms;  // wordings that mean the same; the name itself comes first
 };
 
 struct Vocabulary {

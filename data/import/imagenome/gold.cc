@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/import/imagenome/image_list.h"
+#include "data/text/utf8.h"
 
 namespace vesalius::data {
 namespace {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/import/imagenome/scene_graph_files.h"
+#include "data/import/source.h"
 
 namespace vesalius::data {
 namespace {
@@ -71,7 +72,7 @@ struct PersonColumns {
         study(table, "study_id"),
         view(table, "ViewPosition") {}
   Person operator()(const TableRow& row) const {
-    return {patient(row), study(row), ParseViewPosition(view(row))};
+    return {patient(row), study(row), ParseView(view(row))};
   }
 };
 
@@ -232,7 +233,7 @@ void Lister::ReadMetadata() {
   for (const TableRow& row : table.rows) {
     const auto image = wanted.find(columns.image(row));
     if (image == wanted.end()) continue;
-    const View view = ParseViewPosition(columns.view(row));
+    const View view = ParseView(columns.view(row));
     if (view != View::kUnknown) image->second->view = view;
     image->second->columns = std::atoi(width(row).c_str());
     image->second->rows = std::atoi(height(row).c_str());
@@ -265,14 +266,6 @@ std::string ListedImage::StudyPath() const {
 std::vector<ListedImage> ListImages(const ImagenomeSources& sources, SplitSource splits,
                                     TestImages test) {
   return Lister(sources, splits, test).List();
-}
-
-View ParseViewPosition(std::string_view text) {
-  const std::string view = Lower(Trim(text));
-  if (view.starts_with("ap")) return View::kAp;
-  if (view.starts_with("pa")) return View::kPa;
-  if (view == "ll" || view == "rl" || view.starts_with("lat")) return View::kLateral;
-  return View::kUnknown;
 }
 
 std::string WithoutDcm(std::string_view name) {

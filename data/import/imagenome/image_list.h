@@ -34,9 +34,6 @@ struct ListedImage {
 std::vector<ListedImage> ListImages(const ImagenomeSources& sources, SplitSource splits,
                                     TestImages test);
 
-// "AP", "PA", "LATERAL" ...
-View ParseViewPosition(std::string_view text);
-
 // An image id as the gold tables write it ("<dicom>.dcm") without its ending.
 std::string WithoutDcm(std::string_view name);
 

@@ -7,19 +7,22 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/log.h"
-#include "data/images/image_codec.h"
+#include "data/anatomy.h"
 #include "data/import/imagenome/study_labels.h"
 #include "data/import/imagenome/survey.h"
 #include "data/loader/region_text.h"
-#include "data/text/tokenizer.h"
 
 namespace vesalius::data {
 namespace {
 
-constexpr std::size_t kLearntPieces = 8192;
 constexpr double kFrame = 224;        // side of the frame of x1, y1, x2, y2
 constexpr double kSameAspect = 0.01;  // how much the scales of both sides may differ
+
+std::string Source(const ListedImage& listed) {
+  if (listed.patient_id.empty() || listed.study_id.empty())
+    return listed.image_id.empty() ? "lists of images" : listed.image_id;
+  return StrCat(listed.StudyPath(), "/", listed.image_id);
+}
 
 // From the frame, into which the image is fitted and centred, to pixels of the image.
 PixelBox OutOfFrame(PixelBox box, const Geometry& geometry) {
@@ -68,12 +71,13 @@ class ImagenomeImporter : public Importer {
   void ReadLabels(const ImagenomeSources& sources);
   void MakeVocabulary();
   void Identify(const ImagenomeSources& sources);
-  void AddBoxes(const ListedImage& listed, const SceneGraph& graph, Converted* out) const;
+  void AddAnnotation(const ListedImage& listed, const SceneGraph& graph, Converted* out) const;
   void ReadItem(const ListedImage& listed, Converted* out) const;
 
   ImagenomeOptions options_;
   std::vector<ListedImage> images_;
   std::unique_ptr<const StudyFiles> files_;
+  SideBoxes side_boxes_;
   ImagenomeSurvey survey_;
   bool labels_of_findings_ = false;
   StudyLabels labels_;
@@ -87,7 +91,7 @@ ImagenomeImporter::ImagenomeImporter(const ImagenomeOptions& options) : options_
   const ImagenomeSources sources = FindImagenome(options.folders);
   if (!options.vocab.empty()) vocabulary_.wordpieces = Tokenizer::FromFile(options.vocab).pieces();
   images_ = ListImages(sources, options.splits, options.test);
-  Require(!images_.empty(), ExitCode::kInvalidData, options.folders.in, ": no list names an image");
+  Require(!images_.empty(), ExitCode::kInvalidData, options.in, ": no list names an image");
   ReadLabels(sources);
   files_ = std::make_unique<StudyFiles>(sources);
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
@@ -110,7 +114,7 @@ void ImagenomeImporter::ReadLabels(const ImagenomeSources& sources) {
   }
   Require(options_.labels == ImageLabels::kAuto || options_.labels == ImageLabels::kFindings,
           ExitCode::kInputMissing, "no mimic-cxr-2.0.0-", tried.empty() ? "" : tried[0],
-          ".csv.gz is found below ", options_.folders.in);
+          ".csv.gz is found below ", options_.in);
   labels_of_findings_ = true;
 }
 
@@ -127,7 +131,6 @@ void ImagenomeImporter::MakeVocabulary() {
   if (labels_of_findings_)
     for (const Finding& finding : vocabulary_.findings)
       vocabulary_.image_labels.push_back(finding.name);
-  if (!vocabulary_.wordpieces.empty()) return;
   std::vector<std::string> texts = survey_.texts;
   for (int region = 0; region < kRegions; ++region) {
     texts.push_back(NormalSentence(vocabulary_, region, nullptr));
@@ -136,14 +139,13 @@ void ImagenomeImporter::MakeVocabulary() {
         texts.push_back(FindingSentence(vocabulary_, region, f, 1, nullptr));
   }
   texts.insert(texts.end(), vocabulary_.image_labels.begin(), vocabulary_.image_labels.end());
-  vocabulary_.wordpieces = LearnVocabulary(texts, kLearntPieces);
+  vocabulary_.wordpieces = Wordpieces(options_.vocab, texts);
 }
 
 void ImagenomeImporter::Identify(const ImagenomeSources& sources) {
   identity_.options =
-      StrCat("splits ", static_cast<int>(options_.splits), ", test ",
-             static_cast<int>(options_.test), ", labels ", static_cast<int>(options_.labels),
-             ", size ", options_.size, ", vocab ", options_.vocab);
+      StrCat(options_.Words(), ", splits ", static_cast<int>(options_.splits), ", test images ",
+             static_cast<int>(options_.test), ", labels ", static_cast<int>(options_.labels));
   Digest digest;
   digest.Add(survey_.digest);
   for (const auto& [role, path] : sources.tables) {
@@ -151,36 +153,36 @@ void ImagenomeImporter::Identify(const ImagenomeSources& sources) {
     digest.Add(ReadFile(path));
   }
   for (const ListedImage& image : images_) digest.Add(image.image_id);
+  if (!options_.boxes.empty()) digest.Add(ReadFile(options_.boxes));
   for (const std::string& piece : vocabulary_.wordpieces) digest.Add(piece);
   identity_.input = digest.Hex();
 }
 
-void ImagenomeImporter::AddBoxes(const ListedImage& listed, const SceneGraph& graph,
-                                 Converted* out) const {
+void ImagenomeImporter::AddAnnotation(const ListedImage& listed, const SceneGraph& graph,
+                                      Converted* out) const {
   Record& record = *out->record;
-  std::vector<PixelBox> boxes;
+  std::vector<PixelBox> boxes = side_boxes_.Find(listed.image_id);
   for (const GraphBox& box : graph.boxes)
     boxes.push_back(box.framed ? OutOfFrame(box.box, record.geometry)
                                : ToCopy(box.box, listed, record.geometry));
-  for (const std::string& fault : SetBoxes(boxes, &record))
-    out->quarantined.push_back({listed.image_id, fault, true, "box left out"});
+  AddBoxes(boxes, Source(listed), out);
   for (const std::string& fault : graph.faults)
-    out->quarantined.push_back({listed.image_id, fault, true, "part of an annotation left out"});
+    out->quarantined.push_back({Source(listed), fault, true, "part of an annotation left out"});
+  SetStatements(graph, survey_.findings, &record);
 }
 
 void ImagenomeImporter::ReadItem(const ListedImage& listed, Converted* out) const {
   if (!listed.problem.empty()) throw Unusable(listed.problem_kind, listed.problem);
   const SceneGraph graph = files_->Annotation(listed);
-  Record record;
+  Record& record = out->record.emplace();
   record.image_id = listed.image_id;
   record.study_id = listed.study_id;
   record.patient_id = listed.patient_id;
   record.split = listed.split;
-  record.view = listed.view != View::kUnknown ? listed.view : ParseViewPosition(graph.viewpoint);
-  record.report = files_->Report(listed);
-  record.report_hash = Hash64(NormalisedText(record.report));
-  record.image = ResizePad(files_->Picture(listed), options_.size, &record.geometry);
-  SetStatements(graph, survey_.findings, &record);
+  record.view = listed.view != View::kUnknown ? listed.view : ParseView(graph.viewpoint);
+  SetReport(files_->Report(listed), &record);
+  SetImage(files_->Picture(listed), options_.size, &record);
+  AddAnnotation(listed, graph, out);
   if (labels_of_findings_) {
     record.image_labels = LabelsOfRegions(record, survey_.findings.size());
   } else {
@@ -189,18 +191,16 @@ void ImagenomeImporter::ReadItem(const ListedImage& listed, Converted* out) cons
                               ? labels->second
                               : std::vector<std::int8_t>(labels_.names.size(), -1);
   }
-  out->record = std::move(record);
-  AddBoxes(listed, graph, out);
 }
 
 Converted ImagenomeImporter::Convert(std::int64_t item) const {
   const ListedImage& listed = images_[static_cast<std::size_t>(item)];
-  return ConvertGuarded(listed.image_id, [&](Converted* out) { ReadItem(listed, out); });
+  return ConvertGuarded(Source(listed), [&](Converted* out) { ReadItem(listed, out); });
 }
 
 }  // namespace
 
-std::unique_ptr<Importer> MakeImagenomeImporter(const ImagenomeOptions& options) {
+std::unique_ptr<Importer> OpenImagenome(const ImagenomeOptions& options) {
   return std::make_unique<ImagenomeImporter>(options);
 }
 

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "data/import/imagenome/json_cursor.h"
 #include "data/import/importer.h"
+#include "data/text/utf8.h"
 
 namespace vesalius::data {
 namespace {

@@ -24,7 +24,7 @@ class CellsOf {
 };
 
 struct ImagenomeFolders {
-  std::string in;         // searched for whatever is not given below
+  std::string in;         // searched for whatever is not given below ("")
   std::string imagenome;  // holds silver_dataset/ and gold_dataset/
   std::string images;     // holds files/ (or is it) with the JPEG files
   std::string reports;    // holds files/ (or is it) with the reports

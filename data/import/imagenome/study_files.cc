@@ -54,7 +54,7 @@ Image StudyFiles::Picture(const ListedImage& image) const {
   const std::string path = FindFile(sources_.image_roots, inside);
   if (path.empty()) throw Unusable("image missing", StrCat("no image: ", inside, " is not found"));
   try {
-    return ToGrey(DecodeImage(ReadFile(path), path));
+    return DecodeImage(ReadFile(path), path);
   } catch (const Error& error) {
     if (error.code() == ExitCode::kBug) throw;
     throw Unusable("image unreadable", error.what());

@@ -20,7 +20,7 @@ class StudyFiles {
   SceneGraph Annotation(const ListedImage& image, std::uint64_t* digest = nullptr) const;
   // The study's text that is learnt from (mimic_report.h). Unusable when there is none.
   std::string Report(const ListedImage& image) const;
-  // The decoded grey picture. Unusable when it is missing or damaged.
+  // The decoded picture. Unusable when it is missing or damaged.
   Image Picture(const ListedImage& image) const;
 
  private:

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/import/imagenome/sources.h"
+#include "data/text/utf8.h"
 
 namespace vesalius::data {
 

@@ -15,10 +15,20 @@ namespace {
 
 using nlohmann::json;
 
-const std::vector<std::string> kChexpert = {
-    "Atelectasis",  "Cardiomegaly", "Consolidation",   "Edema",        "Enlarged Cardiomediastinum",
-    "Fracture",     "Lung Lesion",  "Lung Opacity",    "No Finding",   "Pleural Effusion",
-    "Pleural Other", "Pneumonia",   "Pneumothorax",    "Support Devices"};
+const std::vector<std::string> kChexpert = {"Atelectasis",
+                                            "Cardiomegaly",
+                                            "Consolidation",
+                                            "Edema",
+                                            "Enlarged Cardiomediastinum",
+                                            "Fracture",
+                                            "Lung Lesion",
+                                            "Lung Opacity",
+                                            "No Finding",
+                                            "Pleural Effusion",
+                                            "Pleural Other",
+                                            "Pneumonia",
+                                            "Pneumothorax",
+                                            "Support Devices"};
 
 // What may be odd about an image, and the kind of the reason for which that leaves it out ("" where
 // it is imported).
@@ -63,8 +73,8 @@ const std::vector<std::pair<std::string, std::string>> kImageOddities = {
     {"picture missing", "image missing"},
     {"picture cut off", "image unreadable"},
     {"picture empty", "image unreadable"},
-    {"listed twice", ""},  // the second time it is left out
-    {"in two splits", "patient in several splits"},
+    {"listed twice", ""},   // the second time it is left out
+    {"in two splits", ""},  // likewise
     {"in no split", "in no split"},
 };
 
@@ -90,9 +100,10 @@ class Maker {
   void MakeStudy(const std::string& patient, const std::string& split, bool gold);
   void MakeSilver(Image image, const Study& study);
   void MakeGold(Image image, const Study& study);
-  void MakeAvoided(Image image, bool gold_patient_only);
+  void MakeAvoided(Image image, bool in_train);
   Image NewImage(const std::string& patient, const std::string& study, const std::string& split);
   void WritePicture(const Image& image);
+  void Survey(const Image& image);
   void WriteGoldRows(const Image& image);
   void List(const Image& image, const std::string& table);
   json Entry(const Image& image, const std::string& out) const;
@@ -133,8 +144,12 @@ Image Maker::NewImage(const std::string& patient, const std::string& study,
 }
 
 json Maker::Entry(const Image& image, const std::string& out) const {
-  return {{"image_id", image.id}, {"patient_id", image.patient}, {"study_id", image.study},
-          {"oddity", image.oddity}, {"out", out}, {"kept", json::array()}};
+  return {{"image_id", image.id},
+          {"patient_id", image.patient},
+          {"study_id", image.study},
+          {"oddity", image.oddity},
+          {"out", out},
+          {"kept", json::array()}};
 }
 
 // The oracle's entry of an image that must be imported.
@@ -153,8 +168,14 @@ void Maker::Imported(const Image& image, const Study& study, const std::string& 
 }
 
 void Maker::WritePicture(const Image& image) {
-  const std::string path = request_.folder + "/mimic-cxr-jpg/2.1.0/files/" + Folder(image) + "/" +
-                           image.id + ".jpg";
+  const std::string view = image.oddity == "view of the metadata" ? "LATERAL" : image.view;
+  tables_.metadata += image.id + "," + image.patient + "," + image.study + ",\"CHEST (PA, LAT)\"," +
+                      view + "," + std::to_string(image.height) + "," +
+                      std::to_string(image.width) + "\n";
+  tables_.mimic_split += image.id + "," + image.study + "," + image.patient + "," +
+                         (image.split == "valid" ? "validate" : image.split) + "\n";
+  const std::string path =
+      request_.folder + "/mimic-cxr-jpg/2.1.0/files/" + Folder(image) + "/" + image.id + ".jpg";
   if (image.oddity == "picture missing") return;
   std::string bytes =
       Picture(image.copy_width, image.copy_height, image.oddity == "picture in colour");
@@ -175,15 +196,14 @@ void Maker::MakeSilver(Image image, const Study& study) {
     image.oddity = oddity;
     out = kind;
   }
-  const bool held_out = image.split != "train";
-  if (image.oddity == "in two splits" && !held_out) {
+  if (image.oddity == "in two splits" && image.split == "train")
     image.oddity.clear();  // there is nothing less held out than train
-    out.clear();
-  }
   if (image.oddity == "smaller copy") {
     image.width = image.copy_width * 10;
     image.height = image.copy_height * 10;
   } else if (image.oddity == "copy of another shape") {
+    image.width = 254;
+    image.height = 305;
     image.copy_width = image.copy_height = 224;
   }
   image.annotation = Draw(image.width, image.height, image.oddity, dice_);
@@ -195,27 +215,22 @@ void Maker::MakeSilver(Image image, const Study& study) {
   const std::string graph = request_.folder + "/chest-imagenome/1.0.0/silver_dataset/scene_graph/" +
                             image.id + "_SceneGraph.json";
   if (image.oddity != "graph missing")
-    WriteText(graph, SceneGraphText(image.annotation, image.id, image.study, image.patient,
-                                    image.view));
-  if (image.oddity == "in two splits")
-    List(image, "train");  // the patient's other images are where he belongs
-  else if (image.oddity != "in no split")
-    List(image, image.split);
+    WriteText(graph,
+              SceneGraphText(image.annotation, image.id, image.study, image.patient, image.view));
+  if (image.oddity != "in no split") List(image, image.split);
   if (image.oddity == "listed twice") {
     List(image, image.split);
     images_.push_back(Entry(image, "listed twice"));
+  } else if (image.oddity == "in two splits") {
+    List(image, "train");
+    images_.push_back(Entry(image, "patient in several splits"));
   }
   if (out.empty())
     Imported(image, study, image.split);
   else
     images_.push_back(Entry(image, out));
   // What a reader may know of: everything that is listed soundly and whose graph can be read.
-  static const std::set<std::string> kNotSurveyed = {"in two splits", "in no split"};
-  if (!out.starts_with("scene graph") && !kNotSurveyed.contains(image.oddity))
-    for (const auto& [region, names] : Named(image.annotation)) {
-      can_[region].insert(names.begin(), names.end());
-      findings_.insert(names.begin(), names.end());
-    }
+  if (!out.starts_with("scene graph") && image.oddity != "in no split") Survey(image);
 }
 
 void Maker::WriteGoldRows(const Image& image) {
@@ -223,8 +238,8 @@ void Maker::WriteGoldRows(const Image& image) {
     const std::vector<double>& e = box.written;
     std::ostringstream row;
     row << image.id << ".dcm,0,0,0,0,0,0," << box.region << ",1," << e[0] << "," << e[2] << ","
-        << e[1] << "," << e[3] << ",0,0,merged,\"[0, 0, 0, 0]\",\"[" << e[0] << ", " << e[1]
-        << ", " << e[2] << ", " << e[3] << "]\"\n";
+        << e[1] << "," << e[3] << ",0,0,merged,\"[0, 0, 0, 0]\",\"[" << e[0] << ", " << e[1] << ", "
+        << e[2] << ", " << e[3] << "]\"\n";
     tables_.gold_boxes += row.str();
   }
   for (const auto& [region, spoken] : image.annotation.spoken)
@@ -260,6 +275,10 @@ void Maker::MakeGold(Image image, const Study& study) {
     Imported(image, study, "test");
   else
     images_.push_back(Entry(image, study.out));
+  Survey(image);
+}
+
+void Maker::Survey(const Image& image) {
   for (const auto& [region, names] : Named(image.annotation)) {
     can_[region].insert(names.begin(), names.end());
     findings_.insert(names.begin(), names.end());
@@ -289,8 +308,8 @@ void Maker::MakeStudy(const std::string& patient, const std::string& split, bool
   const std::string study_id = std::to_string(50000000 + 7 * ++studies_);
   const Study study = DrawReport(studies_, dice_);
   if (study.written)
-    WriteText(request_.folder + "/mimic-cxr-reports/files/p" + patient.substr(0, 2) + "/p" + patient +
-                  "/s" + study_id + ".txt",
+    WriteText(request_.folder + "/mimic-cxr-reports/files/p" + patient.substr(0, 2) + "/p" +
+                  patient + "/s" + study_id + ".txt",
               *study.written);
   json labels = json::array();
   std::string row = patient + "," + study_id;
@@ -329,9 +348,12 @@ void Maker::WriteTables() {
   const std::string silver = request_.folder + "/chest-imagenome/1.0.0/silver_dataset/splits/";
   const std::string gold = request_.folder + "/chest-imagenome/1.0.0/gold_dataset/";
   // Rows that cannot be used: too few cells, ids that lead elsewhere, an empty id.
-  tables_.splits["train"] += "900,10000001\n901,p1,50000001,../../secret,x,AP\n902,10000001,50000001,,x,PA\n";
+  tables_.splits["train"] +=
+      "900,10000001\n901,p1,50000001,../../secret,x,AP\n902,10000001,50000001,,x,PA\n";
   for (int i = 0; i < 3; ++i)
-    images_.push_back({{"image_id", ""}, {"oddity", "unreadable row"}, {"out", "unreadable row of a list"},
+    images_.push_back({{"image_id", ""},
+                       {"oddity", "unreadable row"},
+                       {"out", "unreadable row of a list"},
                        {"kept", json::array()}});
   const std::string header = "subject_id,study_id,dicom_id,path,ViewPosition\n";
   for (const char* name : {"train", "valid", "test"}) {
@@ -342,18 +364,21 @@ void Maker::WriteTables() {
       WriteText(silver + name + ".csv", text);
   }
   WriteText(silver + "images_to_avoid.csv", header + tables_.avoid);
-  WriteText(gold + "gold_bbox_coordinate_annotations_1000images.csv",
-            "image_id,x1,y1,x2,y2,width,height,bbox_name,annot_id,original_x1,original_x2,original_y1,"
-            "original_y2,original_width,original_height,annotator,coord224,coord_original\n" +
-                tables_.gold_boxes);
-  WriteText(gold + "gold_object_attribute_with_coordinates.txt",
-            "patient_id\tstudy_id\timage_id\tbbox\trelation\tlabel_name\tcontext\tcategoryID\trow_id\t"
-            "sentence\tsection\n" +
-                tables_.gold_attributes);
+  WriteText(
+      gold + "gold_bbox_coordinate_annotations_1000images.csv",
+      "image_id,x1,y1,x2,y2,width,height,bbox_name,annot_id,original_x1,original_x2,original_y1,"
+      "original_y2,original_width,original_height,annotator,coord224,coord_original\n" +
+          tables_.gold_boxes);
+  WriteText(
+      gold + "gold_object_attribute_with_coordinates.txt",
+      "patient_id\tstudy_id\timage_id\tbbox\trelation\tlabel_name\tcontext\tcategoryID\trow_id\t"
+      "sentence\tsection\n" +
+          tables_.gold_attributes);
   std::string labels = "subject_id,study_id";
   for (const std::string& name : kChexpert) labels += "," + name;
   WriteGzip(mimic + "chexpert.csv.gz", labels + "\r\n" + tables_.chexpert);
-  std::string metadata = "dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows,Columns\n";
+  std::string metadata =
+      "dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows,Columns\n";
   WriteGzip(mimic + "metadata.csv.gz", metadata + tables_.metadata);
   WriteGzip(mimic + "split.csv.gz", "dicom_id,study_id,subject_id,split\n" + tables_.mimic_split);
 }

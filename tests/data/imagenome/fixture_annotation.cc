@@ -13,19 +13,20 @@ struct Sign {
 };
 
 const std::vector<Sign>& Signs() {
-  static const std::vector<Sign> signs = {{"anatomicalfinding", "lung opacity"},
-                                          {"anatomicalfinding", "consolidation"},
-                                          {"anatomicalfinding", "pleural effusion"},
-                                          {"anatomicalfinding", "pneumothorax"},
-                                          {"anatomicalfinding", "linear/patchy atelectasis"},
-                                          {"anatomicalfinding", "enlarged cardiac silhouette"},
-                                          {"anatomicalfinding", "mass/nodule (not otherwise specified)"},
-                                          {"anatomicalfinding", "calcified nodule"},
-                                          {"disease", "pneumonia"},
-                                          {"disease", "copd/emphysema"},
-                                          {"tubesandlines", "endotracheal tube"},
-                                          {"device", "sternotomy wires"},
-                                          {"technicalassessment", "low lung volumes"}};
+  static const std::vector<Sign> signs = {
+      {"anatomicalfinding", "lung opacity"},
+      {"anatomicalfinding", "consolidation"},
+      {"anatomicalfinding", "pleural effusion"},
+      {"anatomicalfinding", "pneumothorax"},
+      {"anatomicalfinding", "linear/patchy atelectasis"},
+      {"anatomicalfinding", "enlarged cardiac silhouette"},
+      {"anatomicalfinding", "mass/nodule (not otherwise specified)"},
+      {"anatomicalfinding", "calcified nodule"},
+      {"disease", "pneumonia"},
+      {"disease", "copd/emphysema"},
+      {"tubesandlines", "endotracheal tube"},
+      {"device", "sternotomy wires"},
+      {"technicalassessment", "low lung volumes"}};
   return signs;
 }
 
@@ -66,8 +67,8 @@ Spoken DrawSpoken(const std::string& region, Dice& dice) {
   switch (dice.Below(9)) {
     case 0:  // named in the text, beside the general finding that the extraction adds
       return Say("There is " + sign.name + ".",
-                 {Attribute(opacity, true), Attribute(sign, true), kAbnormal}, Statement(sign, true),
-                 dice);
+                 {Attribute(opacity, true), Attribute(sign, true), kAbnormal},
+                 Statement(sign, true), dice);
     case 1:
       return Say("No " + sign.name + ".", {Attribute(sign, false), kNormal}, Statement(sign, false),
                  dice);
@@ -85,7 +86,8 @@ Spoken DrawSpoken(const std::string& region, Dice& dice) {
     case 6:
       return Say("Appears worse than before.", {kAbnormal}, "abnormal|1", dice);
     case 7:  // only qualities, which are no findings
-      return Say("Coarse texture.", {"texture|yes|interstitial", "severity|yes|mild"}, "free", dice);
+      return Say("Coarse texture.", {"texture|yes|interstitial", "severity|yes|mild"}, "free",
+                 dice);
     default:
       return Say("See the comment on the prior film.", {}, "free", dice);
   }
@@ -208,10 +210,14 @@ Annotation Draw(int width, int height, const std::string& oddity, Dice& dice) {
   DrawBoxes(&out, dice);
   DrawSpeech(&out, dice);
   MakeBoxOdd(oddity, &out, dice);
-  static const std::set<std::string> kOfSpeech = {
-      "repeated phrases",         "another section",      "contradiction",
-      "malformed attribute",      "one name, two categories", "letters beyond ASCII",
-      "final report otherwise spelt", "empty phrase"};
+  static const std::set<std::string> kOfSpeech = {"repeated phrases",
+                                                  "another section",
+                                                  "contradiction",
+                                                  "malformed attribute",
+                                                  "one name, two categories",
+                                                  "letters beyond ASCII",
+                                                  "final report otherwise spelt",
+                                                  "empty phrase"};
   if (kOfSpeech.contains(oddity)) MakeSpeechOdd(oddity, &out, dice);
   // Regions that are not among the 29: with boxes, with texts, or with both.
   for (const Region& region : OtherRegions()) {
@@ -227,9 +233,8 @@ Annotation Draw(int width, int height, const std::string& oddity, Dice& dice) {
 
 std::map<std::string, std::set<std::string>> Named(const Annotation& annotation) {
   std::map<std::string, std::set<std::string>> out;
-  for (const auto& [region, labels] : Expected(annotation, annotation.width, annotation.height, 64)
-                                          .at("labels")
-                                          .items())
+  for (const auto& [region, labels] :
+       Expected(annotation, annotation.width, annotation.height, 64).at("labels").items())
     for (const auto& [finding, label] : labels.items()) out[region].insert(finding);
   return out;
 }
@@ -249,8 +254,8 @@ json Expected(const Annotation& annotation, int copy_width, int copy_height, int
     if (!box.read) continue;
     const std::vector<double>& e = *box.read;
     out["boxes"][box.region] = {((e[0] + e[2]) / 2 * across + left) / side,
-                                ((e[1] + e[3]) / 2 * down + top) / side, (e[2] - e[0]) * across / side,
-                                (e[3] - e[1]) * down / side};
+                                ((e[1] + e[3]) / 2 * down + top) / side,
+                                (e[2] - e[0]) * across / side, (e[3] - e[1]) * down / side};
   }
   for (const auto& [region, spoken] : annotation.spoken)
     for (const Spoken& one : spoken) {
@@ -263,8 +268,9 @@ json Expected(const Annotation& annotation, int copy_width, int copy_height, int
         const std::string word = attribute.substr(first + 1, last - first - 1);
         if (word == "perhaps" || category == "texture" || category == "severity") continue;
         const bool yes = word == "yes" || word == "Yes";
-        json& place = category == "nlp" || category == "Nlp" ? out["abnormal"][region]
-                                                              : out["labels"][region][category + "|" + name];
+        json& place = category == "nlp" || category == "Nlp"
+                          ? out["abnormal"][region]
+                          : out["labels"][region][category + "|" + name];
         const int value = category == "nlp" || category == "Nlp"
                               ? (name == "abnormal" || name == "Abnormal" ? 1 : 0)
                               : yes;

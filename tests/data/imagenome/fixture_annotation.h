@@ -1,5 +1,5 @@
-// One planned image's annotation: what is said of its regions, how that is written down (scene graph
-// or gold rows), and what a reader must make of it.
+// One planned image's annotation: what is said of its regions, how that is written down (scene
+// graph or gold rows), and what a reader must make of it.
 #pragma once
 
 #include <map>
@@ -20,8 +20,8 @@ const std::vector<Region>& KnownRegions();  // the 29
 const std::vector<Region>& OtherRegions();  // with or without boxes, not read
 
 struct Spoken {
-  std::string text;                     // clean
-  std::string written;                  // with the white space and the case of the file
+  std::string text;     // clean
+  std::string written;  // with the white space and the case of the file
   std::string section = "finalreport";
   std::vector<std::string> attributes;  // "category|polarity|finding"
   std::string statement;                // of the oracle; "" = must not be read
@@ -36,11 +36,11 @@ struct Rectangle {
 struct Annotation {
   int width = 0, height = 0;  // of the published image
   std::vector<Rectangle> boxes;
-  std::map<std::string, std::vector<Spoken>> spoken;  // by region, also others than the 29
+  std::map<std::string, std::vector<Spoken>> spoken;      // by region, also others than the 29
   std::vector<std::pair<std::string, std::string>> kept;  // kinds and words of reasons
   // How the graph is written.
-  bool framed = false;         // without original_* coordinates
-  std::string fault;           // a name of a structural fault, see SceneGraphText
+  bool framed = false;  // without original_* coordinates
+  std::string fault;    // a name of a structural fault, see SceneGraphText
 };
 
 // Draws a sound annotation; `oddity` names what is to be odd about it, "" for nothing.

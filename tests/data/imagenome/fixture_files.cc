@@ -63,8 +63,8 @@ std::string Picture(int width, int height, bool colour) {
   std::vector<JSAMPLE> row(static_cast<std::size_t>(width * channels));
   for (int y = 0; y < height; ++y) {
     for (int i = 0; i < width * channels; ++i)
-      row[static_cast<std::size_t>(i)] = static_cast<JSAMPLE>(
-          Brightness((i / channels + 0.5) / width, (y + 0.5) / height) + 0.5);
+      row[static_cast<std::size_t>(i)] =
+          static_cast<JSAMPLE>(Brightness((i / channels + 0.5) / width, (y + 0.5) / height) + 0.5);
     JSAMPROW rows = row.data();
     jpeg_write_scanlines(&jpeg, &rows, 1);
   }

@@ -11,8 +11,8 @@ const char kHead[] =
 }  // namespace
 
 Study DrawReport(int number, Dice& dice) {
-  const std::string findings = "There is no focal consolidation in film " + std::to_string(number) +
-                               ". Heart size: normal.";
+  const std::string findings =
+      "There is no focal consolidation in film " + std::to_string(number) + ". Heart size: normal.";
   const std::string impression = dice.OneIn(2) ? "No acute process." : "Pneumonia at 3 ___.";
   Study out;
   switch (number % 12) {
@@ -26,13 +26,15 @@ Study DrawReport(int number, Dice& dice) {
       break;
     case 3:  // before the final report a first reading
       out.written = " WET READ: ___ ___ 9:05 PM\n  No consolidation in the first reading.\n\n" +
-                    std::string(kHead) + " FINDINGS:  " + findings + "\n\n IMPRESSION:  " +
-                    impression + "\n";
+                    std::string(kHead) + " FINDINGS:  " + findings +
+                    "\n\n IMPRESSION:  " + impression + "\n";
       out.text = findings + " " + impression;
       break;
     case 4:  // neither section: the last paragraph
-      out.written = "                                 FINAL REPORT\n CHEST, TWO VIEWS: ___\n\n"
-                    " HISTORY:  Cough.\n\n " + findings + "\n  " + impression + "\n";
+      out.written =
+          "                                 FINAL REPORT\n CHEST, TWO VIEWS: ___\n\n"
+          " HISTORY:  Cough.\n\n " +
+          findings + "\n  " + impression + "\n";
       out.text = findings + " " + impression;
       break;
     case 5:  // equal reports but for case and white space: one key
@@ -57,8 +59,8 @@ Study DrawReport(int number, Dice& dice) {
       }
       [[fallthrough]];
     default:
-      out.written = std::string(kHead) + " FINDINGS: \n \n " + findings + "\n \n IMPRESSION: \n \n " +
-                    impression + "\n";
+      out.written = std::string(kHead) + " FINDINGS: \n \n " + findings +
+                    "\n \n IMPRESSION: \n \n " + impression + "\n";
       out.text = findings + " " + impression;
   }
   return out;

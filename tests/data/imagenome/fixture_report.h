@@ -11,7 +11,7 @@ namespace imagenome_fixture {
 struct Study {
   std::optional<std::string> written;  // the file; nothing = there is none
   std::string text;                    // what must be read of it
-  std::string out;                     // kind of the reason for which its images are left out, or ""
+  std::string out;  // kind of the reason for which its images are left out, or ""
 };
 
 // The kind of report goes round with `number`.

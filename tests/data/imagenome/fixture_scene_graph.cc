@@ -126,8 +126,7 @@ std::string SceneGraphText(const Annotation& annotation, const std::string& imag
                            const std::string& view) {
   const std::string& fault = annotation.fault;
   Json graph;
-  graph["image_id"] =
-      fault == "graph of another image" ? "ffffffff" + image.substr(8) : image;
+  graph["image_id"] = fault == "graph of another image" ? "ffffffff" + image.substr(8) : image;
   graph["viewpoint"] = view;
   const long number = std::stol(patient) + (fault == "graph of another patient" ? 1 : 0);
   graph["patient_id"] = number;
