@@ -83,7 +83,7 @@ class ImagenomeTest : public testing::Test {
   // "category|finding" of every finding, in the importer's order.
   static std::vector<std::string> Findings() {
     std::vector<std::pair<std::string, std::string>> pairs;
-    for (const std::string& key : shared_->oracle["findings"])
+    for (const std::string key : shared_->oracle["findings"])
       pairs.emplace_back(key.substr(0, key.find('|')), key.substr(key.find('|') + 1));
     std::sort(pairs.begin(), pairs.end());
     std::vector<std::string> out;
@@ -109,12 +109,12 @@ TEST_F(ImagenomeTest, WhatIsLeftOutHasItsReason) {
   using Entry = std::pair<std::string, std::string>;  // image, kind
   std::multiset<Entry> expected, found;
   for (const json& image : shared_->oracle["images"])
-    if (image["out"] != "") expected.insert({image["image_id"], image["out"]});
+    if (image["out"] != "") expected.emplace(image["image_id"], image["out"]);
   for (const Quarantined& entry : shared_->report.quarantined) {
     if (entry.kept) continue;
     std::string image = entry.source.substr(entry.source.rfind('/') + 1);
     if (entry.kind == "unreadable row of a list") image.clear();
-    found.insert({image, entry.kind});
+    found.emplace(image, entry.kind);
     EXPECT_GT(entry.reason.size(), 10u) << entry.source;
   }
   EXPECT_EQ(found, expected);

@@ -88,8 +88,9 @@ class ImagenomeImporter : public Importer {
 ImagenomeImporter::ImagenomeImporter(const ImagenomeOptions& options) : options_(options) {
   Require(options.size >= 16 && options.size <= 4096, ExitCode::kConfig, "the stored size ",
           options.size, " is out of range: 16 to 4096 pixels");
-  const ImagenomeSources sources = FindImagenome(options.folders);
-  if (!options.vocab.empty()) vocabulary_.wordpieces = Tokenizer::FromFile(options.vocab).pieces();
+  const ImagenomeSources sources =
+      FindImagenome({options.in, options.imagenome, options.images, options.reports});
+  if (!options.boxes.empty()) side_boxes_ = SideBoxes::FromFile(options.boxes);
   images_ = ListImages(sources, options.splits, options.test);
   Require(!images_.empty(), ExitCode::kInvalidData, options.in, ": no list names an image");
   ReadLabels(sources);

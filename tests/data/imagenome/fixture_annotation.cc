@@ -233,8 +233,8 @@ Annotation Draw(int width, int height, const std::string& oddity, Dice& dice) {
 
 std::map<std::string, std::set<std::string>> Named(const Annotation& annotation) {
   std::map<std::string, std::set<std::string>> out;
-  for (const auto& [region, labels] :
-       Expected(annotation, annotation.width, annotation.height, 64).at("labels").items())
+  const json expected = Expected(annotation, annotation.width, annotation.height, 64);
+  for (const auto& [region, labels] : expected.at("labels").items())
     for (const auto& [finding, label] : labels.items()) out[region].insert(finding);
   return out;
 }
