@@ -1,4 +1,5 @@
-// Boxes of a table cell and of a COCO file, put into a record: what gets in lies in the image.
+// Boxes of a table cell and of a side file (COCO or a table), put into a record: what gets in lies
+// in the image.
 #include <cmath>
 
 #include "data/import/import_boxes.h"
@@ -28,8 +29,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   vesalius::fuzz::Accepts([&] { Put(vesalius::data::ParseBoxesCell(text)); });
   const vesalius::fuzz::MemoryFile file(text);
   vesalius::fuzz::Accepts([&] {
-    vesalius::data::CocoBoxes::Recognise(file.path());
-    Put(vesalius::data::CocoBoxes::FromFile(file.path()).Find("a/b.png"));
+    vesalius::data::SideBoxes::RecogniseCoco(file.path());
+    Put(vesalius::data::SideBoxes::FromFile(file.path()).Find("a/b.png"));
   });
   return 0;
 }
