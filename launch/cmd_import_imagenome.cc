@@ -40,15 +40,8 @@ Command ImportImagenomeCommand() {
       "import mimic-imagenome",
       "makes a data set of MIMIC-CXR-JPG with Chest ImaGenome's regions, phrases and attributes",
       "",
-      "d=$(mktemp -d) study=files/p10/p10000001/s50000001 silver=$d/ci/silver_dataset\n"
-      "mkdir -p $d/cxr/$study $silver/scene_graph $silver/splits\n"
-      "vesalius phantom --out $d/phantom --samples 20\n"
-      "vesalius inspect $d/phantom --pictures $d/films\n"
-      "cp $(ls $d/films/*.png | head -1) $d/cxr/$study/a1.jpg\n"
-      "echo ' IMPRESSION: Clear lungs.' > $d/cxr/$study.txt\n"
-      "echo '{\"objects\":[],\"attributes\":[]}' > $silver/scene_graph/a1_SceneGraph.json\n"
-      "(echo subject_id,study_id,dicom_id; echo 10000001,50000001,a1) > $silver/splits/train.csv\n"
-      "vesalius import mimic-imagenome --in $d --out $d/set",
+      "test ! -d physionet.org || vesalius import mimic-imagenome --in physionet.org "
+      "--out data/imagenome",
       ImportFlags(
           {"in", "DIR", "searched for what the next three flags do not give", Flag::kRequired},
           {{"imagenome", "DIR", "Chest ImaGenome: silver_dataset/, gold_dataset/"},
