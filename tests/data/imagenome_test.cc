@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -298,6 +299,28 @@ TEST_F(ImagenomeTest, SplitsOfMimicAndLabelsOfTheFindings) {
     }
   }
   EXPECT_GT(tests, 10);
+}
+
+TEST_F(ImagenomeTest, WithoutListsOfItsOwnMimicsSplitsCount) {
+  const std::string in = shared_->dir.path() + "/in", bare = shared_->dir.path() + "/bare";
+  MakeDirs(bare + "/silver_dataset");
+  std::filesystem::create_directory_symlink(
+      in + "/chest-imagenome/1.0.0/silver_dataset/scene_graph",
+      bare + "/silver_dataset/scene_graph");
+  ImagenomeOptions options = Options();
+  options.in = in + "/mimic-cxr-jpg";
+  options.reports = in + "/mimic-cxr-reports";
+  options.imagenome = bare;
+  options.labels = ImageLabels::kFindings;
+  ImportOptions import;
+  import.out = shared_->dir.path() + "/mimic-only";
+  import.size = kSide;
+  import.dry_run = true;
+  const ImportReport report = Import(*OpenImagenome(options), import);
+  EXPECT_GT(report.splits[0], report.splits[1]);
+  EXPECT_GT(report.splits[1], 0);
+  EXPECT_GT(report.splits[2], 0);
+  EXPECT_EQ(report.leaking_patients, 0);
 }
 
 TEST_F(ImagenomeTest, PartsInSeparatePlaces) {

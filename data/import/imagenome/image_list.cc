@@ -173,13 +173,13 @@ void Lister::ReadSplitTable(const std::string& role) {
 
 void Lister::ReadSplits() {
   std::vector<std::string> roles = {"train", "valid", "test"};
+  const auto is_absent = [&](const std::string& role) { return !sources_.tables.contains(role); };
+  if (std::all_of(roles.begin(), roles.end(), is_absent)) splits_ = SplitSource::kMimic;
   if (splits_ == SplitSource::kMimic) roles = {"split"};
-  std::erase_if(roles, [&](const std::string& role) { return !sources_.tables.contains(role); });
+  std::erase_if(roles, is_absent);
   Require(!roles.empty() || graphs_.empty(), ExitCode::kInputMissing,
-          splits_ == SplitSource::kMimic
-              ? "no mimic-cxr-2.0.0-split.csv.gz is found, which tells the splits"
-              : "none of silver_dataset/splits/train.csv, valid.csv and test.csv is found, which "
-                "tell the splits");
+          "no list tells the splits: neither train.csv, valid.csv and test.csv in "
+          "silver_dataset/splits/ nor mimic-cxr-2.0.0-split.csv.gz is found");
   for (const std::string& role : roles) ReadSplitTable(role);
 }
 

@@ -29,7 +29,8 @@ struct ListedImage {
   std::string StudyPath() const;
 };
 
-// In the order of patients, studies and images. Errors: kInputMissing (no list to tell the splits),
+// In the order of patients, studies and images. Without a list of Chest ImaGenome's splits MIMIC's
+// count. Errors: kInputMissing (no list to tell the splits),
 // kInvalidData (a list lacks a column).
 std::vector<ListedImage> ListImages(const ImagenomeSources& sources, SplitSource splits,
                                     TestImages test);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "data/anatomy.h"
 #include "data/import/imagenome/study_labels.h"
 #include "data/import/imagenome/survey.h"
@@ -98,6 +99,8 @@ ImagenomeImporter::ImagenomeImporter(const ImagenomeOptions& options) : options_
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   survey_ = SurveyImagenome(*files_, images_,
                             options.threads > 0 ? options.threads : static_cast<int>(cores));
+  if (survey_.findings.size() == 0)
+    log::Warning("no annotation below ", options.in, " names a finding in a final report");
   MakeVocabulary();
   Identify(sources);
   survey_.texts.clear();
