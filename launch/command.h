@@ -44,6 +44,9 @@ const std::vector<Command>& Commands();
 
 Command PhantomCommand();
 Command ImportPairsCommand();
+Command ImportOpenICommand();
+Command ImportCheXzeroCommand();
+Command ImportDicomCommand();
 Command InspectCommand();
 Command PretrainCommand();
 Command EvaluateCommand();

@@ -4,9 +4,10 @@ namespace vesalius::launch {
 
 const std::vector<Command>& Commands() {
   static const std::vector<Command> commands = {
-      PhantomCommand(),  ImportPairsCommand(), InspectCommand(), PretrainCommand(),
-      EvaluateCommand(), ExportCommand(),      EmbedCommand(),   TokenizeCommand(),
-      PlanCommand(),     VersionCommand()};
+      PhantomCommand(),     ImportPairsCommand(), ImportOpenICommand(), ImportCheXzeroCommand(),
+      ImportDicomCommand(), InspectCommand(),     PretrainCommand(),    EvaluateCommand(),
+      ExportCommand(),      EmbedCommand(),       TokenizeCommand(),    PlanCommand(),
+      VersionCommand()};
   return commands;
 }
 
