@@ -43,10 +43,10 @@ struct Command {
 const std::vector<Command>& Commands();
 
 Command PhantomCommand();
+Command ImportChexzeroCommand();
+Command ImportDicomCommand();
 Command ImportPairsCommand();
 Command ImportOpenICommand();
-Command ImportCheXzeroCommand();
-Command ImportDicomCommand();
 Command InspectCommand();
 Command PretrainCommand();
 Command EvaluateCommand();

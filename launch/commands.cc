@@ -4,7 +4,7 @@ namespace vesalius::launch {
 
 const std::vector<Command>& Commands() {
   static const std::vector<Command> commands = {
-      PhantomCommand(),     ImportPairsCommand(), ImportOpenICommand(), ImportCheXzeroCommand(),
+      PhantomCommand(),     ImportPairsCommand(), ImportOpenICommand(), ImportChexzeroCommand(),
       ImportDicomCommand(), InspectCommand(),     PretrainCommand(),    EvaluateCommand(),
       ExportCommand(),      EmbedCommand(),       TokenizeCommand(),    PlanCommand(),
       VersionCommand()};

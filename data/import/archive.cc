@@ -53,8 +53,14 @@ class TarReader {
   std::string Body() {
     Require(size_ <= kMostBytes, ExitCode::kInvalidData, path_, ": ", Name(), " has ", size_,
             " bytes; more than ", kMostBytes, " are not read");
-    std::string bytes(Padded(), '\0');
-    Read(bytes.data(), bytes.size());
+    std::string bytes;  // grown as they come: a header may claim more than there is
+    char block[64 * kBlock];
+    for (std::uint64_t left = Padded(); left > 0;) {
+      const std::uint64_t now = std::min<std::uint64_t>(left, sizeof(block));
+      Read(block, now);
+      bytes.append(block, now);
+      left -= now;
+    }
     bytes.resize(size_);
     return bytes;
   }

@@ -1,5 +1,6 @@
-// `vesalius import chexzero`: images in one HDF5 data set and reports in a CSV whose rows go with
-// them, as CheXzero's preprocessing leaves them (docs/importing.md, "chexzero").
+// `vesalius import chexzero`: the layout of CheXzero (Tiu et al., Nature Biomedical Engineering
+// 2022): one HDF5 file with all images as `cxr` [N, H, W], and a CSV whose n-th row tells of the
+// n-th image (docs/importing.md).
 #pragma once
 
 #include <memory>
@@ -10,13 +11,12 @@
 
 namespace vesalius::data {
 
-// `in` is the HDF5 file, or a folder with one (and, without `reports`, the one table with texts).
-struct CheXzeroOptions : SourceOptions {
-  std::string reports;      // CSV; empty = found beside the images
-  std::string text_column;  // empty = impression, report, findings or text
+struct ChexzeroOptions : SourceOptions {
+  std::string reports;  // the CSV; "": the only table beside the HDF5 file
 };
 
-// Errors: kInputMissing, kInvalidData, kConfig.
-std::unique_ptr<Importer> OpenCheXzero(const CheXzeroOptions& options);
+// `in`: the HDF5 file, or a folder that holds one. Errors: kInputMissing; kInvalidData (no images,
+// no column, another number of rows than images); kConfig.
+std::unique_ptr<Importer> OpenChexzero(const ChexzeroOptions& options);
 
 }  // namespace vesalius::data

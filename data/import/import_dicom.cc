@@ -1,176 +1,179 @@
 #include "data/import/import_dicom.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
-#include <unordered_map>
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "data/import/dicom_file.h"
-#include "data/import/files_under.h"
-#include "data/import/pairs_table.h"
+#include "data/images/dicom.h"
+#include "data/import/table.h"
 
 namespace vesalius::data {
 namespace {
 
 namespace fs = std::filesystem;
 
-struct Film {
-  std::string path, name;      // name: below the folder of the import
-  std::string error;           // why the header cannot be read
-  std::string patient, study;  // numbers that stand for them
-  Split split = Split::kTrain;
-  View view = View::kUnknown;
-  std::string text;
-};
+// Identifiers of people and studies leave the file only as hashes.
+std::string Pseudonym(const std::string& identifier) { return Hex64(Hash64(identifier)); }
 
-std::string Numbered(const char* what, std::size_t number) {
-  char text[40];
-  std::snprintf(text, sizeof(text), "%s-%06zu", what, number);
-  return text;
-}
-
-// Letters only: what a code may hold, and nothing that people could have typed as a name with it.
-std::string Code(const std::string& value) {
-  const bool good = std::all_of(value.begin(), value.end(), [](char c) {
-    return (c >= 'A' && c <= 'Z') || c == ' ' || c == '_';
-  });
-  return good ? Lower(value) : "";
-}
-
-std::string Describe(const DicomHeader& header) {
-  std::vector<std::string> words;
-  for (const std::string& value : {header.modality, header.body_part, header.view})
-    if (const std::string code = Code(value); !code.empty()) words.push_back(code);
-  return Join(words, " ");
-}
-
-// Texts by whatever the table names films with.
-class Texts {
+// A report by whatever names the table calls its image, study or file.
+class Reports {
  public:
-  explicit Texts(const std::string& path) {
-    if (path.empty()) return;
-    used_ = true;
+  Reports() = default;
+  explicit Reports(const std::string& path) : given_(true) {
     const Table table = ReadTable(path);
-    const int text = FindTextColumn(table), image = FindImageColumn(table);
-    const int study = FindStudyColumn(table);
-    Require(text >= 0 && (image >= 0 || study >= 0), ExitCode::kInvalidData, path,
-            " needs a text column and one that names image or study; its columns are: ",
-            Join(table.columns, ", "));
+    const auto column = [&](std::initializer_list<const char*> names) {
+      for (const char* name : names)
+        if (const int found = table.Column(name); found >= 0) return found;
+      return -1;
+    };
+    const int text = column({"report", "text", "impression", "findings", "caption"});
+    Require(text >= 0, ExitCode::kInvalidData, path,
+            " has no column of texts (report, text, impression, findings or caption)");
+    std::vector<int> keys;
+    for (const auto& names :
+         {std::initializer_list<const char*>{"image", "file", "filename", "path", "dicom_id",
+                                             "sopinstanceuid", "image_id"},
+          {"studyinstanceuid", "study", "study_id", "study_uid"}})
+      if (const int found = column(names); found >= 0) keys.push_back(found);
+    Require(!keys.empty(), ExitCode::kInvalidData, path,
+            " names neither images nor studies (image, file, path, dicom_id, SOPInstanceUID, "
+            "StudyInstanceUID, study_id ...)");
     for (const TableRow& row : table.rows) {
-      Require(row.error.empty(), ExitCode::kInvalidData, path, ", line ", row.line, ": ",
-              row.error);
-      for (const int column : {image, study})
-        if (column >= 0)
-          texts_[std::string(Trim(row.cells[std::size_t(column)]))] = row.cells[std::size_t(text)];
+      if (!row.error.empty()) continue;
+      for (const int key : keys)
+        texts_[std::string(Trim(row.cells[static_cast<std::size_t>(key)]))] =
+            Trim(row.cells[static_cast<std::size_t>(text)]);
     }
+    texts_.erase("");
   }
-  std::string Find(const Film& film, const DicomHeader& header) const {
-    if (!used_) return Describe(header);
-    const std::string file = fs::path(film.name).filename().string();
-    for (const std::string& key :
-         {film.name, file, fs::path(file).stem().string(), header.instance, header.study})
-      if (const auto found = texts_.find(key); !key.empty() && found != texts_.end())
-        return found->second;
+
+  bool given() const { return given_; }
+  // The text under the first of the names that has one; "" for none.
+  std::string Find(const std::vector<std::string>& names) const {
+    for (const std::string& name : names)
+      if (const auto found = texts_.find(name); found != texts_.end()) return found->second;
     return "";
   }
 
  private:
-  bool used_ = false;
-  std::unordered_map<std::string, std::string> texts_;
+  bool given_ = false;
+  std::map<std::string, std::string> texts_;
 };
 
-class DicomImporter : public Importer {
+class DicomImporter final : public Importer {
  public:
   explicit DicomImporter(const DicomOptions& options) : options_(options) {
     CheckShares(options);
-    ListFilms();
-    ReadHeaders();
+    FindFiles();
+    if (!options.reports.empty()) reports_ = Reports(options.reports);
     if (!options.boxes.empty()) boxes_ = SideBoxes::FromFile(options.boxes);
+    std::set<std::string> patients;
+    for (Film& film : films_) {
+      Survey(&film);
+      patients.insert(film.patient);
+    }
+    splits_ = DrawSplits(patients, options);
     std::vector<std::string> texts;
     for (const Film& film : films_)
-      if (film.split == Split::kTrain && film.error.empty()) texts.push_back(film.text);
+      if (!film.report.empty() && splits_.at(film.patient) == Split::kTrain)
+        texts.push_back(film.report);
+    Require(!texts.empty() || !options.vocab.empty(), ExitCode::kInvalidData, options.in,
+            " has no reports to learn word pieces from: give --reports FILE, or --vocab FILE");
     vocabulary_.wordpieces = Wordpieces(options.vocab, texts);
   }
+
   std::string name() const override { return "dicom"; }
   std::int64_t size() const override { return static_cast<std::int64_t>(films_.size()); }
   Vocabulary vocabulary() const override { return vocabulary_; }
   Identity identity() const override {
     Digest digest;
     for (const Film& film : films_) digest.Add(std::string_view(FileMark(film.path)));
-    for (const std::string& file : {options_.boxes, options_.vocab, options_.reports})
+    for (const std::string& file : {options_.reports, options_.boxes, options_.vocab})
       if (!file.empty()) digest.Add(std::string_view(ReadFile(file)));
     return {StrCat(options_.Words(), ", reports '", options_.reports, "'"), digest.Hex()};
   }
+
   Converted Convert(std::int64_t item) const override {
     const Film& film = films_[static_cast<std::size_t>(item)];
-    return ConvertGuarded(film.path, [&](Converted* converted) {
-      if (!film.error.empty()) throw Unusable("no readable DICOM", film.error);
-      Record record;
-      record.image_id = film.name;
-      record.patient_id = film.patient;
-      record.study_id = film.study;
-      record.split = film.split;
-      record.view = film.view;
-      SetPixels(film.path, &record);
-      SetReport(film.text, &record);
-      converted->record = std::move(record);
-      AddBoxes(boxes_.Find(film.name), film.path, converted);
+    return ConvertGuarded(film.name, [&](Converted* out) {
+      Read(film, &out->record.emplace());
+      for (const std::string& name : {film.image, film.name, Stem(film.name)})
+        if (const auto boxes = boxes_.Find(name); !boxes.empty()) {
+          AddBoxes(boxes, film.name, out);
+          break;
+        }
     });
   }
 
  private:
-  void SetPixels(const std::string& path, Record* record) const {
+  struct Film {
+    std::string path, name;                     // name: below `in`
+    std::string image, study, patient, report;  // identifiers as written
+    std::string error;                          // why its header cannot be read
+  };
+
+  static std::string Stem(const std::string& name) { return fs::path(name).stem().string(); }
+
+  void FindFiles() {
+    Require(Exists(options_.in), ExitCode::kInputMissing, options_.in, " does not exist");
+    std::vector<std::string> paths;
+    if (!IsDir(options_.in)) {
+      paths.push_back(options_.in);
+    } else {
+      for (const auto& entry : fs::recursive_directory_iterator(
+               options_.in, fs::directory_options::skip_permission_denied))
+        if (entry.is_regular_file()) paths.push_back(entry.path().string());
+      std::sort(paths.begin(), paths.end());
+    }
+    for (const std::string& path : paths) {
+      const bool named = Lower(fs::path(path).extension().string()) == ".dcm";
+      if (!named && !IsDicom(path)) continue;
+      films_.push_back({path,
+                        IsDir(options_.in) ? fs::path(path).lexically_relative(options_.in).string()
+                                           : fs::path(path).filename().string(),
+                        "", "", "", "", ""});
+    }
+    Require(!films_.empty(), ExitCode::kInvalidData, options_.in, " holds no DICOM file");
+  }
+
+  void Survey(Film* film) {
+    film->patient = film->image = film->study = film->name;  // of its own where nothing is said
     try {
-      SetImage(Render(ReadDicomPixels(path)), options_.size, record);
+      const DicomNames names = ReadDicomNames(film->path);
+      if (!names.image_uid.empty()) film->image = names.image_uid;
+      if (!names.study_uid.empty()) film->study = names.study_uid;
+      if (!names.patient.empty()) film->patient = names.patient;
     } catch (const Error& error) {
-      throw Unusable("no readable picture", error.what());
+      film->error = error.what();
     }
+    film->report = reports_.Find({film->image, film->name, fs::path(film->name).filename().string(),
+                                  Stem(film->name), film->study});
   }
 
-  void ListFilms() {
-    const std::string& in = options_.in;
-    Require(Exists(in), ExitCode::kInputMissing, in, " does not exist; check the spelling of --in");
-    const fs::path root = IsDir(in) ? fs::path(in) : fs::path(in).parent_path();
-    for (const std::string& file : IsDir(in) ? FilesUnder(in) : std::vector<std::string>{in})
-      if (LooksLikeDicom(file)) {
-        Film film;
-        film.path = file;
-        film.name = root.empty() ? file : fs::path(file).lexically_relative(root).string();
-        films_.push_back(std::move(film));
-      }
-    Require(!films_.empty(), ExitCode::kInputMissing, in, " holds no DICOM file");
-  }
-
-  // Patients and studies are told apart by their identifiers, and known by numbers from then on.
-  void ReadHeaders() {
-    const Texts texts(options_.reports);
-    std::unordered_map<std::string, std::string> patients, studies;
-    std::vector<std::string> identifiers;
-    for (Film& film : films_) {
-      DicomHeader header;
-      try {
-        header = ReadDicomHeader(film.path);
-      } catch (const Error& error) {
-        film.error = error.what();
-      }
-      const std::string patient = header.patient.empty() ? film.name : header.patient;
-      const std::string study = header.study.empty() ? film.name : header.study;
-      identifiers.push_back(patient);
-      film.patient =
-          patients.try_emplace(patient, Numbered("patient", patients.size())).first->second;
-      film.study = studies.try_emplace(study, Numbered("study", studies.size())).first->second;
-      film.view = ParseView(header.view);
-      film.text = texts.Find(film, header);
+  void Read(const Film& film, Record* record) const {
+    if (!film.error.empty()) throw Unusable("not a film", film.error);
+    record->image_id = Pseudonym(film.image);
+    record->study_id = Pseudonym(film.study);
+    record->patient_id = Pseudonym(film.patient);
+    record->split = splits_.at(film.patient);
+    // Films without a table of reports have none; with one, those that it leaves out are left out.
+    record->report_hash = Hash64(film.image);  // films without a report are not each other's
+    if (reports_.given()) SetReport(film.report, record);
+    try {
+      const Dicom dicom = ReadDicom(film.path);
+      record->view = ParseView(dicom.view);
+      SetImage(ToImage(dicom.pixels), options_.size, record);
+    } catch (const Error& error) {
+      throw Unusable("pixels unreadable", error.what());
     }
-    const auto splits = DrawSplits({identifiers.begin(), identifiers.end()}, options_);
-    for (std::size_t i = 0; i < films_.size(); ++i) films_[i].split = splits.at(identifiers[i]);
   }
 
   DicomOptions options_;
   std::vector<Film> films_;
+  Reports reports_;
   SideBoxes boxes_;
+  std::map<std::string, Split> splits_;
   Vocabulary vocabulary_;
 };
 

@@ -1,6 +1,5 @@
-// `vesalius import dicom`: a folder of DICOM files, with a table of reports where there is one
-// (docs/importing.md, "dicom"). Names and identifiers of people are not copied: patients and
-// studies get numbers.
+// `vesalius import dicom`: the films of a folder of DICOM files, with the reports of a table where
+// there is one (docs/importing.md).
 #pragma once
 
 #include <memory>
@@ -11,15 +10,12 @@
 
 namespace vesalius::data {
 
-// `in` is a folder, looked through with all below it, or one file.
 struct DicomOptions : SourceOptions {
-  // Table with a text column and one of: image (path below `in`, file name with or without
-  // extension, SOP Instance UID) or study (Study Instance UID). Empty = each text is modality, body
-  // part and view.
-  std::string reports;
+  std::string reports;  // CSV, TSV or JSON Lines with a text for each image, study or file; or ""
 };
 
-// Errors: kInputMissing, kInvalidData, kConfig.
+// `in`: a folder, searched through, or one file. Each header is read now, pixels by Convert().
+// Errors: kInputMissing, kInvalidData (no DICOM file, no usable column), kConfig.
 std::unique_ptr<Importer> OpenDicom(const DicomOptions& options);
 
 }  // namespace vesalius::data
