@@ -7,6 +7,8 @@ find_package(Protobuf REQUIRED)
 find_package(gflags REQUIRED)
 find_package(glog REQUIRED)
 find_package(PNG REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(EXPAT REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_library(UTF8PROC_LIBRARY utf8proc REQUIRED)
@@ -24,4 +26,4 @@ include_directories(SYSTEM "${GDCM_INCLUDE_DIR}")
 set(VESALIUS_PLAIN_LIBRARIES HDF5::HDF5 gflags glog::glog PNG::PNG JPEG::JPEG
   nlohmann_json::nlohmann_json Threads::Threads ${UTF8PROC_LIBRARY} ${XXHASH_LIBRARY}
   ${DEFLATE_LIBRARY} ${LZ4_LIBRARY} ${ZSTD_LIBRARY}
-  ${GDCM_LIBRARIES})
+  ${GDCM_LIBRARIES} ZLIB::ZLIB EXPAT::EXPAT)

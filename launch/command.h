@@ -47,6 +47,7 @@ Command ImportChexzeroCommand();
 Command ImportDicomCommand();
 Command ImportPairsCommand();
 Command ImportImagenomeCommand();
+Command ImportOpenICommand();
 Command InspectCommand();
 Command PretrainCommand();
 Command EvaluateCommand();

@@ -4,10 +4,10 @@ namespace vesalius::launch {
 
 const std::vector<Command>& Commands() {
   static const std::vector<Command> commands = {
-      PhantomCommand(),     ImportPairsCommand(), ImportImagenomeCommand(), ImportChexzeroCommand(),
-      ImportDicomCommand(), InspectCommand(),     PretrainCommand(),        EvaluateCommand(),
-      ExportCommand(),      EmbedCommand(),       TokenizeCommand(),        PlanCommand(),
-      VersionCommand()};
+      PhantomCommand(),        ImportPairsCommand(), ImportOpenICommand(), ImportImagenomeCommand(),
+      ImportChexzeroCommand(), ImportDicomCommand(), InspectCommand(),     PretrainCommand(),
+      EvaluateCommand(),       ExportCommand(),      EmbedCommand(),       TokenizeCommand(),
+      PlanCommand(),           VersionCommand()};
   return commands;
 }
 

@@ -67,6 +67,23 @@ nlohmann::ordered_json Json(const data::ImportReport& report) {
           {"quarantined_by_reason", report.by_kind()}};
 }
 
+data::ImportOptions ImportOptionsFlags() {
+  data::ImportOptions options;
+  options.out = FLAGS_out;
+  options.size = FLAGS_size;
+  options.limit = FLAGS_limit;
+  options.dry_run = FLAGS_dry_run;
+  options.workers = FLAGS_workers;
+  options.progress = ProgressLine("images");
+  return options;
+}
+
+void Tell(const data::ImportReport& report) {
+  Warn(report);
+  if (!FLAGS_json.empty()) WriteFileAtomic(FLAGS_json, Json(report).dump(2) + "\n");
+  Print(Table(report));
+}
+
 }  // namespace
 
 std::vector<Flag> ImportFlags(const Flag& in, const std::vector<Flag>& own) {
@@ -98,20 +115,21 @@ data::SourceOptions SourceFlags() {
 }
 
 ExitCode RunImport(const data::Importer& importer) {
-  data::ImportOptions options;
-  options.out = FLAGS_out;
-  options.size = FLAGS_size;
-  options.limit = FLAGS_limit;
-  options.dry_run = FLAGS_dry_run;
-  options.workers = FLAGS_workers;
-  options.progress = ProgressLine("images");
-  const data::ImportReport report = data::Import(importer, options);
-  Warn(report);
-  if (!FLAGS_json.empty()) WriteFileAtomic(FLAGS_json, Json(report).dump(2) + "\n");
-  Print(Table(report));
+  const data::ImportReport report = data::Import(importer, ImportOptionsFlags());
+  Tell(report);
   Print(StrCat(FLAGS_dry_run ? "could import " : "imported ", report.written, " of ", report.read,
                " pairs of ", report.patients, " patients, ", report.with_boxes,
                " with boxes; quarantined ", report.left_out(), "\n"));
+  return ExitCode::kFinished;
+}
+
+ExitCode RunTextImport(const data::OpenIImporter& importer) {
+  const data::ImportReport report = importer.ImportTexts(ImportOptionsFlags());
+  Tell(report);
+  Print(StrCat("no image was found: ", FLAGS_dry_run ? "could write " : "wrote ", report.written,
+               " of ", report.read, " reports as texts",
+               FLAGS_dry_run ? "" : StrCat(", ", FLAGS_out, "/reports.jsonl, and vocab.txt"),
+               "; a data set needs images (--images)\n"));
   return ExitCode::kFinished;
 }
 

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "data/import/import_openi.h"
 #include "data/import/importer.h"
 #include "data/import/source.h"
 #include "launch/command.h"
@@ -18,5 +19,8 @@ data::SourceOptions SourceFlags();
 
 // Imports as the shared flags say, and prints the table.
 ExitCode RunImport(const data::Importer& importer);
+
+// The same for reports without images: a corpus of texts.
+ExitCode RunTextImport(const data::OpenIImporter& importer);
 
 }  // namespace vesalius::launch

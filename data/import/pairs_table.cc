@@ -87,6 +87,10 @@ std::string FindTable(const PairsOptions& options) {
 
 }  // namespace
 
+int FindImageColumn(const Table& table) { return Recognise(table, kImageNames); }
+int FindTextColumn(const Table& table) { return Recognise(table, kTextNames); }
+int FindStudyColumn(const Table& table) { return Recognise(table, kStudyNames); }
+
 PairsTable ReadPairsTable(const PairsOptions& options) {
   PairsTable pairs;
   pairs.path = FindTable(options);

@@ -15,6 +15,11 @@ struct PairsTable {
   int image = -1, text = -1, patient = -1, study = -1, split = -1, view = -1, boxes = -1;
 };
 
+// Columns by their usual names, as for pairs; -1 when there is none.
+int FindImageColumn(const Table& table);
+int FindTextColumn(const Table& table);
+int FindStudyColumn(const Table& table);
+
 // Finds and reads the table that `options.in` means. In a folder: metadata.csv or metadata.jsonl,
 // else the one table with an image and a text column. Errors: kInputMissing, kInvalidData.
 PairsTable ReadPairsTable(const PairsOptions& options);
