@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/strings.h"
 
 namespace vesalius::data {
@@ -100,28 +101,48 @@ std::vector<PixelBox> ParseBoxesCell(const std::string& text) {
   return boxes;
 }
 
-bool CocoBoxes::Recognise(const std::string& path) {
+bool SideBoxes::RecogniseCoco(const std::string& path) {
   const json root = json::parse(ReadFile(path), nullptr, false);
   return root.is_object() && root.contains("images") && root.contains("annotations") &&
          root.contains("categories");
 }
 
-CocoBoxes CocoBoxes::FromFile(const std::string& path) {
-  CocoBoxes result;
-  try {
-    ReadCoco(json::parse(ReadFile(path)), &result.boxes_);
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& error) {  // of json, or an id that nothing has
-    Fail(ExitCode::kInvalidData, path, " does not hold COCO annotations: ", error.what());
+SideBoxes SideBoxes::FromFile(const std::string& path) {
+  SideBoxes result;
+  const std::string bytes = ReadFile(path);
+  const json root = json::parse(bytes, nullptr, false);
+  if (root.is_discarded()) {
+    result.boxes_ = ReadBoxTable(bytes, path);
+  } else {
+    try {
+      ReadCoco(root, &result.boxes_);
+    } catch (const Error&) {
+      throw;
+    } catch (const std::exception& error) {  // of json, or an id that nothing has
+      Fail(ExitCode::kInvalidData, path, " does not hold COCO annotations: ", error.what());
+    }
   }
+  std::set<std::string> regions;
+  for (const auto& [image, boxes] : result.boxes_)
+    for (const PixelBox& box : boxes) regions.insert(box.region);
+  WarnOfUnknownRegions(regions);
   return result;
 }
 
-std::vector<PixelBox> CocoBoxes::Find(const std::string& image) const {
-  auto found = boxes_.find(image);
-  if (found == boxes_.end()) found = boxes_.find(LastPart(image));
-  return found == boxes_.end() ? std::vector<PixelBox>() : found->second;
+void WarnOfUnknownRegions(const std::set<std::string>& regions) {
+  std::vector<std::string> unknown;
+  for (const std::string& region : regions)
+    if (RegionId(region) < 0) unknown.push_back(region);
+  if (!unknown.empty())
+    log::Warning("boxes of regions that are not among the ", kRegions,
+                 " known ones were passed over: ", Join(unknown, ", "));
+}
+
+std::vector<PixelBox> SideBoxes::Find(const std::string& image) const {
+  const std::string last = LastPart(image);
+  for (const std::string& name : {image, last, last.substr(0, last.find_last_of('.'))})
+    if (const auto found = boxes_.find(name); found != boxes_.end()) return found->second;
+  return {};
 }
 
 std::vector<std::string> SetBoxes(const std::vector<PixelBox>& boxes, Record* record) {
