@@ -34,5 +34,6 @@ DEFINE_double(test_share, 0.2, "");
 DEFINE_string(texts, "", "");
 DEFINE_double(tflops, 0, "");
 DEFINE_double(valid_share, 0, "");
+DEFINE_bool(values, false, "");
 DEFINE_string(vocab, "", "");
 DEFINE_int32(workers, 0, "");

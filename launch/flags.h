@@ -37,5 +37,6 @@ DECLARE_double(test_share);
 DECLARE_string(texts);
 DECLARE_double(tflops);
 DECLARE_double(valid_share);
+DECLARE_bool(values);
 DECLARE_string(vocab);
 DECLARE_int32(workers);

@@ -197,6 +197,11 @@ struct ArrayFile::Library {
 
 ArrayFile::ArrayFile(const std::string& path, KeepIndex keep)
     : file_(path), contents_(ReadIndex(file_, keep)), library_(std::make_unique<Library>(path)) {}
+ArrayFile::ArrayFile(const std::string& path, Hdf5Contents contents)
+    : file_(path), contents_(std::move(contents)), library_(std::make_unique<Library>(path)) {
+  const std::string wrong = Inconsistency(contents_, file_.size());
+  Require(wrong.empty(), ExitCode::kInvalidData, path, ": ", wrong);
+}
 ArrayFile::~ArrayFile() = default;
 
 const Hdf5Array* ArrayFile::Find(const std::string& path) const {
@@ -260,6 +265,9 @@ void ArrayFile::ReadChunks(const Hdf5Array& array, Extents start, Extents count,
     if (chunk.offset == ChunkPlace::kNowhere) {
       for (std::uint64_t i = 0; i < array.chunk_bytes(); i += array.type.bytes)
         std::memcpy(to + i, array.fill.data(), array.type.bytes);
+    } else if (exact && array.filters.empty() && chunk.bytes == array.chunk_bytes() &&
+               (ahead == nullptr || ahead->Find({chunk.offset, chunk.bytes}).empty())) {
+      file_.Read(chunk.offset, out, chunk.bytes);
     } else {
       const auto bytes = Stored({chunk.offset, chunk.bytes}, ahead, stored);
       if (array.filters.empty() && !exact && bytes.size() == array.chunk_bytes()) {

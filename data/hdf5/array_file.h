@@ -39,6 +39,8 @@ class ArrayFile {
  public:
   // Uses the kept index, or makes one.
   explicit ArrayFile(const std::string& path, KeepIndex keep = KeepIndex::kBeside);
+  // With an index at hand, which is checked (Error(kInvalidData)).
+  ArrayFile(const std::string& path, Hdf5Contents contents);
   ~ArrayFile();
 
   const RandomFile& file() const { return file_; }

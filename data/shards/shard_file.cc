@@ -29,6 +29,19 @@ ShardFile::ShardFile(const std::string& path) : path_(path), arrays_(path, KeepI
   const std::vector<std::uint64_t> image{side, side, static_cast<std::uint64_t>(shape_.channels)};
   u8_ = &Array(shard::kImageU8, "uint8", image);
   u16_ = &Array(shard::kImageU16, "uint16", image);
+  CheckImages(*u8_);
+  CheckImages(*u16_);
+}
+
+// So that a damaged file cannot ask for more memory than its size can account for.
+void ShardFile::CheckImages(const Hdf5Array& images) const {
+  constexpr std::uint64_t kMostDeflated = 1040;  // to one
+  for (const ChunkPlace& chunk : images.chunks)
+    ValidShard(chunk.offset != ChunkPlace::kNowhere, "data set '", images.path.substr(1),
+               "' lacks some of its images");
+  ValidShard(images.shape[0] == 0 ||
+                 images.bytes() / images.shape[0] <= arrays_.file().size() * kMostDeflated,
+             "data set '", images.path.substr(1), "' claims images larger than the file can hold");
 }
 
 std::int64_t ShardFile::Attribute(const char* name, std::int64_t low, std::int64_t high) const {

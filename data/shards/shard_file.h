@@ -42,6 +42,7 @@ class ShardFile {
  private:
   struct Box;
   std::int64_t Attribute(const char* name, std::int64_t low, std::int64_t high) const;
+  void CheckImages(const Hdf5Array& images) const;
   Box BoxOf(std::int64_t image_row, const Window& window) const;
 
   std::string path_;

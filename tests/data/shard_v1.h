@@ -17,6 +17,16 @@ namespace shard_v1 {
 
 using Dims = std::vector<hsize_t>;
 
+// A column of strings: offsets and bytes.
+struct StringColumn {
+  std::vector<std::uint64_t> offsets{0};
+  std::vector<char> bytes;
+  void Add(const std::string& text) {
+    bytes.insert(bytes.end(), text.begin(), text.end());
+    offsets.push_back(bytes.size());
+  }
+};
+
 inline void Check(bool ok, const char* what) { ASSERT_TRUE(ok) << what; }
 
 inline void WriteDataset(hid_t file, const std::string& name, hid_t type, const Dims& dims,
@@ -83,16 +93,6 @@ template <typename T>
 void Append(std::vector<T>& out, const std::vector<T>& values) {
   out.insert(out.end(), values.begin(), values.end());
 }
-
-// A column of strings: offsets and bytes.
-struct StringColumn {
-  std::vector<std::uint64_t> offsets{0};
-  std::vector<char> bytes;
-  void Add(const std::string& text) {
-    bytes.insert(bytes.end(), text.begin(), text.end());
-    offsets.push_back(bytes.size());
-  }
-};
 
 class Builder {
  public:
