@@ -21,6 +21,7 @@ DEFINE_string(patient_column, "", "");
 DEFINE_string(pictures, "", "");
 DEFINE_string(preset, "", "");
 DEFINE_int32(ranks_per_node, 1, "");
+DEFINE_string(reports, "", "");
 DEFINE_string(resume, "auto", "");
 DEFINE_string(run, "", "");
 DEFINE_int64(samples, 4000, "");

@@ -24,6 +24,7 @@ DECLARE_string(patient_column);
 DECLARE_string(pictures);
 DECLARE_string(preset);
 DECLARE_int32(ranks_per_node);
+DECLARE_string(reports);
 DECLARE_string(resume);
 DECLARE_string(run);
 DECLARE_int64(samples);

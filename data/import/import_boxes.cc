@@ -27,6 +27,25 @@ std::array<double, 4> Numbers(const json& value, const std::string& what) {
   return numbers;
 }
 
+// A whole number, also one written like 3.0; `what` says which.
+std::int64_t Whole(const json& value, const char* what) {
+  constexpr double kLargest = 9007199254740992;  // 2^53: every smaller one is exact
+  if (value.is_number_integer()) return value.get<std::int64_t>();
+  const double number = value.is_number() ? value.get<double>() : 0.5;
+  Require(std::abs(number) < kLargest && number == std::floor(number), ExitCode::kInvalidData, what,
+          " is no whole number: ", value.dump());
+  return static_cast<std::int64_t>(number);
+}
+
+// A side of an image in pixels; 0 when it is not said.
+int Side(const json& image, const char* key) {
+  if (!image.contains(key)) return 0;
+  const std::int64_t side = Whole(image[key], key);
+  Require(side >= 0 && side <= INT32_MAX, ExitCode::kInvalidData, "an image has a ", key, " of ",
+          side);
+  return static_cast<int>(side);
+}
+
 PixelBox CornerBox(const std::string& region, const json& corners) {
   const auto [x0, y0, x1, y1] = Numbers(corners, StrCat("'", region, "'"));
   return {region, x0, y0, x1, y1, 0, 0};
@@ -38,18 +57,18 @@ std::string LastPart(const std::string& path) { return path.substr(path.find_las
 void ReadCoco(const json& root, std::unordered_map<std::string, std::vector<PixelBox>>* boxes) {
   std::map<std::int64_t, std::string> categories;
   for (const json& category : root.at("categories"))
-    categories[category.at("id")] = category.at("name");
+    categories[Whole(category.at("id"), "the id of a category")] = category.at("name");
   std::map<std::int64_t, const json*> images;
   for (const json& image : root.at("images")) {
-    images[image.at("id")] = &image;
+    images[Whole(image.at("id"), "the id of an image")] = &image;
     (*boxes)[image.at("file_name")];
   }
   for (const json& annotation : root.at("annotations")) {
-    const json& image = *images.at(annotation.at("image_id"));
+    const json& image = *images.at(Whole(annotation.at("image_id"), "an image_id"));
     const auto [x, y, w, h] = Numbers(annotation.at("bbox"), "an annotation");
-    (*boxes)[image.at("file_name")].push_back({categories.at(annotation.at("category_id")), x, y,
-                                               x + w, y + h, image.value("width", 0),
-                                               image.value("height", 0)});
+    (*boxes)[image.at("file_name")].push_back(
+        {categories.at(Whole(annotation.at("category_id"), "a category_id")), x, y, x + w, y + h,
+         Side(image, "width"), Side(image, "height")});
   }
 }
 
@@ -116,9 +135,7 @@ SideBoxes SideBoxes::FromFile(const std::string& path) {
   } else {
     try {
       ReadCoco(root, &result.boxes_);
-    } catch (const Error&) {
-      throw;
-    } catch (const std::exception& error) {  // of json, or an id that nothing has
+    } catch (const std::exception& error) {  // ours, of json, or an id that nothing has
       Fail(ExitCode::kInvalidData, path, " does not hold COCO annotations: ", error.what());
     }
   }
