@@ -1,9 +1,13 @@
 #include "data/dataset.h"
 
+#include <algorithm>
+#include <map>
+#include <random>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "data/shards/dataset_files.h"
 
 namespace vesalius::data {
@@ -58,10 +62,12 @@ class ShardedDataset final : public Dataset {
     const Place place = places_[static_cast<std::size_t>(index)];
     return files_.shards[static_cast<std::size_t>(place.shard)]->Read(place.row);
   }
+  std::unique_ptr<Fetched> Fetch(std::span<const SampleRequest> requests) const override;
   const Vocabulary& vocabulary() const override { return files_.manifest.vocabulary; }
   const std::string& fingerprint() const override { return files_.manifest.fingerprint; }
   int stored_size() const override { return files_.manifest.stored_size; }
   const std::string& path() const override { return path_; }
+  const DatasetFiles& files() const { return files_; }
 
  private:
   struct Place {
@@ -71,6 +77,66 @@ class ShardedDataset final : public Dataset {
   DatasetFiles files_;
   std::vector<Place> places_;  // of the records of this split, in the manifest's order
 };
+
+// The parts of a batch that lie in the same shard are fetched together.
+class FetchedByShard final : public Fetched {
+ public:
+  struct Part {
+    std::size_t fetched, request;
+  };
+  FetchedByShard(std::vector<std::unique_ptr<Fetched>> fetched, std::vector<Part> parts)
+      : fetched_(std::move(fetched)), parts_(std::move(parts)) {}
+
+  Record Decode(std::size_t i) const override {
+    Invariant(i < parts_.size(), "request ", i, " of ", parts_.size());
+    return fetched_[parts_[i].fetched]->Decode(parts_[i].request);
+  }
+
+ private:
+  std::vector<std::unique_ptr<Fetched>> fetched_;
+  std::vector<Part> parts_;  // by request of the batch
+};
+
+std::unique_ptr<Fetched> ShardedDataset::Fetch(std::span<const SampleRequest> requests) const {
+  std::map<std::int32_t, std::vector<RowRequest>> by_shard;
+  std::vector<FetchedByShard::Part> parts;
+  for (const SampleRequest& request : requests) {
+    Invariant(request.index >= 0 && request.index < size(), "record ", request.index, " of ",
+              size(), " in ", path_);
+    const Place place = places_[static_cast<std::size_t>(request.index)];
+    std::vector<RowRequest>& rows = by_shard[place.shard];
+    parts.push_back({static_cast<std::size_t>(place.shard), rows.size()});
+    rows.push_back({place.row, request.window});
+  }
+  std::vector<std::unique_ptr<Fetched>> fetched;
+  std::map<std::size_t, std::size_t> order;  // of shards in `fetched`
+  for (const auto& [shard, rows] : by_shard) {
+    order[static_cast<std::size_t>(shard)] = fetched.size();
+    fetched.push_back(files_.shards[static_cast<std::size_t>(shard)]->Fetch(rows));
+  }
+  for (FetchedByShard::Part& part : parts) part.fetched = order[part.fetched];
+  return std::make_unique<FetchedByShard>(std::move(fetched), std::move(parts));
+}
+
+// Our decoding against the library's, for a random thousandth of all chunks, at most kMostAudited.
+void Audit(const DatasetFiles& files) {
+  constexpr std::uint64_t kShare = 1000, kMostAudited = 256;
+  std::vector<std::uint64_t> ends;
+  std::uint64_t chunks = 0;
+  for (const auto& shard : files.shards) ends.push_back(chunks += shard->chunks());
+  if (chunks == 0) return;
+  std::random_device device;
+  const std::uint64_t seed = std::uint64_t{device()} << 32 | device();
+  const std::uint64_t picks = std::min((chunks + kShare - 1) / kShare, kMostAudited);
+  std::map<std::size_t, std::uint64_t> by_shard;
+  for (std::uint64_t pick = 0; pick < picks; ++pick) {
+    const std::uint64_t chunk = Mix64(seed + pick) % chunks;
+    const auto shard = std::upper_bound(ends.begin(), ends.end(), chunk) - ends.begin();
+    ++by_shard[static_cast<std::size_t>(shard)];
+  }
+  for (const auto& [shard, count] : by_shard)
+    files.shards[shard]->Audit(count, Mix64(seed) + shard);
+}
 
 }  // namespace
 
@@ -92,7 +158,9 @@ Image CutWindow(const Image& image, const Window& window) {
 }
 
 std::unique_ptr<Dataset> OpenDataset(const std::string& folder, Split split) {
-  return std::make_unique<ShardedDataset>(folder, split);
+  auto dataset = std::make_unique<ShardedDataset>(folder, split);
+  Audit(dataset->files());
+  return dataset;
 }
 
 }  // namespace vesalius::data

@@ -50,8 +50,8 @@ class Dataset {
 };
 
 // Opens the data set folder (manifest and shards) and keeps the records of one split, in the
-// manifest's order. The manifest's own checksum, schema version, and each shard's presence and size
-// are verified here, before training starts; a shard's bytes by VerifyDataset (`vesalius inspect`).
+// manifest's order. Checksum and version of the manifest, each shard's presence and size, a random
+// thousandth of the chunks are checked here; all bytes by VerifyDataset (`vesalius inspect`).
 // Errors: kInputMissing, kInvalidData.
 std::unique_ptr<Dataset> OpenDataset(const std::string& folder, Split split);
 

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "checkpoints/inspect.h"
+#include "data/hdf5/describe.h"
 #include "data/inspect/inspect.h"
 #include "launch/command.h"
 #include "launch/flags.h"
@@ -42,15 +43,22 @@ void PrintTree(const nlohmann::json& object, const std::string& indent) {
 ExitCode Run(const Arguments& arguments) {
   const std::string& path = arguments.positional[0];
   Require(Exists(path), ExitCode::kInputMissing, path, " does not exist; check its spelling");
-  const bool dataset = data::IsDataset(path);
-  if (!dataset && !checkpoints::IsCheckpoint(path))
+  const bool foreign = data::IsForeignHdf5(path);
+  const bool dataset = !foreign && data::IsDataset(path);
+  if (!dataset && !foreign && !checkpoints::IsCheckpoint(path))
     Fail(ExitCode::kInvalidData, path,
-         " is neither a data set, a manifest or a shard, nor a run or a checkpoint of ours");
+         " is neither a data set, a manifest, a shard or another HDF5 file, nor a run or a "
+         "checkpoint "
+         "of ours");
+  if (foreign && !FLAGS_pictures.empty())
+    Fail(ExitCode::kUsage, "--pictures draws a data set's boxes, and ", path,
+         " is an HDF5 file of another make");
   if (!dataset && !FLAGS_pictures.empty())
     Fail(ExitCode::kUsage, "--pictures draws a data set's boxes, and ", path,
          " is a checkpoint; `vesalius evaluate --pictures` draws its predictions");
-  const nlohmann::json found =
-      dataset ? data::InspectDataset(path) : checkpoints::InspectCheckpoint(path);
+  const nlohmann::json found = foreign   ? data::DescribeHdf5(path, FLAGS_values)
+                               : dataset ? data::InspectDataset(path)
+                                         : checkpoints::InspectCheckpoint(path);
   if (found.contains("regions"))
     Print(data::InspectionTables(found));
   else
@@ -66,16 +74,18 @@ ExitCode Run(const Arguments& arguments) {
 }  // namespace
 
 Command InspectCommand() {
-  return {"inspect",
-          "says what a data set, a shard or a checkpoint holds, and verifies every checksum",
-          "PATH",
-          "d=$(mktemp -d)\n"
-          "vesalius phantom --out $d/phantom --samples 200\n"
-          "vesalius inspect $d/phantom --pictures $d/pictures",
-          {{"json", "FILE", "also writes it all as JSON"},
-           {"pictures", "DIR",
-            "draws images with boxes, contact sheets and histograms as PNG (data sets)"}},
-          Run};
+  return {
+      "inspect",
+      "says what a data set, a shard, any HDF5 file or a checkpoint holds, and verifies checksums",
+      "PATH",
+      "d=$(mktemp -d)\n"
+      "vesalius phantom --out $d/phantom --samples 200\n"
+      "vesalius inspect $d/phantom --pictures $d/pictures",
+      {{"json", "FILE", "also writes it all as JSON"},
+       {"pictures", "DIR",
+        "draws images with boxes, contact sheets and histograms as PNG (data sets)"},
+       {"values", "", "reads and hashes all values (HDF5 files of other makes)"}},
+      Run};
 }
 
 }  // namespace vesalius::launch

@@ -39,5 +39,6 @@ DEFINE_string(text_column, "", "");
 DEFINE_string(texts, "", "");
 DEFINE_double(tflops, 0, "");
 DEFINE_double(valid_share, 0, "");
+DEFINE_bool(values, false, "");
 DEFINE_string(vocab, "", "");
 DEFINE_int32(workers, 0, "");

@@ -42,5 +42,6 @@ DECLARE_string(text_column);
 DECLARE_string(texts);
 DECLARE_double(tflops);
 DECLARE_double(valid_share);
+DECLARE_bool(values);
 DECLARE_string(vocab);
 DECLARE_int32(workers);

@@ -195,8 +195,13 @@ struct ArrayFile::Library {
 
 // ---- the file ----------------------------------------------------------------------------------
 
-ArrayFile::ArrayFile(const std::string& path)
-    : file_(path), contents_(ReadIndex(file_)), library_(std::make_unique<Library>(path)) {}
+ArrayFile::ArrayFile(const std::string& path, KeepIndex keep)
+    : file_(path), contents_(ReadIndex(file_, keep)), library_(std::make_unique<Library>(path)) {}
+ArrayFile::ArrayFile(const std::string& path, Hdf5Contents contents)
+    : file_(path), contents_(std::move(contents)), library_(std::make_unique<Library>(path)) {
+  const std::string wrong = Inconsistency(contents_, file_.size());
+  Require(wrong.empty(), ExitCode::kInvalidData, path, ": ", wrong);
+}
 ArrayFile::~ArrayFile() = default;
 
 const Hdf5Array* ArrayFile::Find(const std::string& path) const {
@@ -260,6 +265,9 @@ void ArrayFile::ReadChunks(const Hdf5Array& array, Extents start, Extents count,
     if (chunk.offset == ChunkPlace::kNowhere) {
       for (std::uint64_t i = 0; i < array.chunk_bytes(); i += array.type.bytes)
         std::memcpy(to + i, array.fill.data(), array.type.bytes);
+    } else if (exact && array.filters.empty() && chunk.bytes == array.chunk_bytes() &&
+               (ahead == nullptr || ahead->Find({chunk.offset, chunk.bytes}).empty())) {
+      file_.Read(chunk.offset, out, chunk.bytes);
     } else {
       const auto bytes = Stored({chunk.offset, chunk.bytes}, ahead, stored);
       if (array.filters.empty() && !exact && bytes.size() == array.chunk_bytes()) {
@@ -349,29 +357,45 @@ std::vector<std::string> ArrayFile::ReadStrings(const Hdf5Array& array) const {
   return texts;
 }
 
-std::int64_t ArrayFile::Audit(std::uint64_t every, std::uint64_t seed) const {
+std::uint64_t ArrayFile::chunks() const {
+  std::uint64_t sum = 0;
+  for (const Hdf5Array& array : arrays())
+    if (array.direct()) sum += array.chunks.size();
+  return sum;
+}
+
+std::int64_t ArrayFile::Audit(std::uint64_t count, std::uint64_t seed) const {
+  const std::uint64_t all = chunks();
   std::int64_t compared = 0;
-  for (const Hdf5Array& array : arrays()) {
-    if (!array.direct() || array.layout != ArrayLayout::kChunked || array.chunks.empty()) continue;
-    const Index grid = ChunkGrid(array);
-    const std::uint64_t picks = (array.chunks.size() + every - 1) / every;
-    for (std::uint64_t pick = 0; pick < picks; ++pick) {
-      std::uint64_t index = Mix64(seed + pick) % array.chunks.size();
-      Index start(grid.size()), count(grid.size());
-      for (std::size_t d = grid.size(); d-- > 0; index /= grid[d]) {
-        start[d] = index % grid[d] * array.chunk[d];
-        count[d] = std::min(array.chunk[d], array.shape[d] - start[d]);
-      }
-      std::vector<unsigned char> ours(Product(count) * array.type.bytes), theirs(ours.size());
-      if (!library_->Read(array, start, count, theirs.data())) break;
-      Read(array, start, count, ours.data());
-      Valid(ours == theirs, file_, array, "chunk ", Mix64(seed + pick) % array.chunks.size(),
-            " reads otherwise than by the HDF5 library; remove ", file_.path(),
-            ".vidx, and tell the authors of Vesalius if that does not help");
-      ++compared;
-    }
+  for (std::uint64_t pick = 0; all > 0 && pick < count; ++pick) {
+    std::uint64_t index = Mix64(seed + pick) % all;
+    const Hdf5Array* array = arrays().data();
+    for (; !array->direct() || index >= array->chunks.size(); ++array)
+      if (array->direct()) index -= array->chunks.size();
+    compared += AuditChunk(*array, index);
   }
   return compared;
+}
+
+bool ArrayFile::AuditChunk(const Hdf5Array& array, std::uint64_t index) const {
+  const Index grid = ChunkGrid(array);
+  Index start(grid.size()), count(grid.size());
+  std::uint64_t rest = index;
+  for (std::size_t d = grid.size(); d-- > 0; rest /= grid[d]) {
+    start[d] = rest % grid[d] * array.chunk[d];
+    count[d] = std::min(array.chunk[d], array.shape[d] - start[d]);
+  }
+  std::vector<unsigned char> ours(Product(count) * array.type.bytes), theirs(ours.size());
+  if (!library_->Read(array, start, count, theirs.data())) return false;
+  try {
+    Read(array, start, count, ours.data());
+  } catch (const Error&) {
+    return false;
+  }
+  Valid(ours == theirs, file_, array, "chunk ", index,
+        " reads otherwise than by the HDF5 library; remove ", IndexPaths(file_.path()).front(),
+        " if it is there, and tell the authors of Vesalius if that does not help");
+  return true;
 }
 
 }  // namespace vesalius::data

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/hdf5/array.h"
+#include "data/hdf5/index.h"
 #include "data/hdf5/random_file.h"
 
 namespace vesalius::data {
@@ -36,7 +37,10 @@ class Prefetched {
 // Thread-safe after construction. Errors: kInputMissing; kInvalidData naming file and data set.
 class ArrayFile {
  public:
-  explicit ArrayFile(const std::string& path);  // uses the index, or makes it
+  // Uses the kept index, or makes one.
+  explicit ArrayFile(const std::string& path, KeepIndex keep = KeepIndex::kBeside);
+  // With an index at hand, which is checked (Error(kInvalidData)).
+  ArrayFile(const std::string& path, Hdf5Contents contents);
   ~ArrayFile();
 
   const RandomFile& file() const { return file_; }
@@ -58,13 +62,15 @@ class ArrayFile {
   // All values of an array of strings, of fixed or variable length, without padding.
   std::vector<std::string> ReadStrings(const Hdf5Array& array) const;
 
-  // Compares about one in `every` chunks of each array, picked by `seed`, with what the library
-  // reads; a difference is Error(kInvalidData). Returns how many were compared. Arrays that the
-  // library cannot decode (LZ4, Zstandard without its plug-in) are left out.
-  std::int64_t Audit(std::uint64_t every, std::uint64_t seed) const;
+  std::uint64_t chunks() const;  // of all arrays that are read by offset
+  // Compares `count` of these chunks, picked by `seed`, with what the library reads; a difference
+  // is Error(kInvalidData). Returns how many were compared: not those that either side cannot
+  // decode (damage is told by Read(); LZ4 and Zstandard the library knows by plug-in only).
+  std::int64_t Audit(std::uint64_t count, std::uint64_t seed) const;
 
  private:
   struct Library;
+  bool AuditChunk(const Hdf5Array& array, std::uint64_t index) const;
   std::span<const unsigned char> Stored(const ByteRange& range, const Prefetched* ahead,
                                         std::vector<unsigned char>& scratch) const;
   void ReadChunks(const Hdf5Array& array, Extents start, Extents count, unsigned char* out,

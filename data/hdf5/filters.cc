@@ -136,8 +136,27 @@ void Unshuffle(Bytes in, std::size_t element, unsigned char* out) {
   std::memcpy(out + n * element, in.data() + n * element, in.size() - n * element);
 }
 
-// Over 16-bit big-endian words, a last odd byte being the high one of its word (Fletcher, 1982).
-std::uint32_t Fletcher32(Bytes in) {
+// The checksum behind the bytes, little-endian; versions before 1.6.3 swapped the bytes of each
+// half.
+Bytes CheckFletcher32(Bytes in) {
+  Valid(in.size() >= 4, "a chunk is shorter than its checksum");
+  const Bytes content = in.first(in.size() - 4);
+  std::uint32_t stored = 0;
+  for (int i = 3; i >= 0; --i) stored = stored << 8 | in[content.size() + i];
+  const std::uint32_t sum = Fletcher32(content);
+  const std::uint32_t swapped = (sum & 0x00ff00ffU) << 8 | (sum >> 8 & 0x00ff00ffU);
+  Valid(stored == sum || stored == swapped, "a chunk has a wrong Fletcher-32 checksum");
+  return content;
+}
+
+bool Known(int id) {
+  return id == kDeflate || id == kShuffle || id == kFletcher32 || id == kLzf || id == kLz4 ||
+         id == kZstd;
+}
+
+}  // namespace
+
+std::uint32_t Fletcher32(std::span<const unsigned char> in) {
   std::uint32_t a = 0, b = 0;
   std::size_t words = in.size() / 2, at = 0;
   while (words > 0) {
@@ -165,26 +184,6 @@ std::uint32_t Fletcher32(Bytes in) {
   b = (b & 0xffff) + (b >> 16);
   return b << 16 | a;
 }
-
-// The checksum behind the bytes, little-endian; versions before 1.6.3 swapped the bytes of each
-// half.
-Bytes CheckFletcher32(Bytes in) {
-  Valid(in.size() >= 4, "a chunk is shorter than its checksum");
-  const Bytes content = in.first(in.size() - 4);
-  std::uint32_t stored = 0;
-  for (int i = 3; i >= 0; --i) stored = stored << 8 | in[content.size() + i];
-  const std::uint32_t sum = Fletcher32(content);
-  const std::uint32_t swapped = (sum & 0x00ff00ffU) << 8 | (sum >> 8 & 0x00ff00ffU);
-  Valid(stored == sum || stored == swapped, "a chunk has a wrong Fletcher-32 checksum");
-  return content;
-}
-
-bool Known(int id) {
-  return id == kDeflate || id == kShuffle || id == kFletcher32 || id == kLzf || id == kLz4 ||
-         id == kZstd;
-}
-
-}  // namespace
 
 std::string UnknownFilter(const Hdf5Array& array) {
   for (const FilterStep& filter : array.filters)

@@ -13,6 +13,10 @@ namespace vesalius::data {
 // Empty when all filters of the array are known here, else what is not.
 std::string UnknownFilter(const Hdf5Array& array);
 
+// HDF5's checksum: over 16-bit big-endian words, a last odd byte being the high one of its word
+// (Fletcher, 1982).
+std::uint32_t Fletcher32(std::span<const unsigned char> in);
+
 // Memory that a thread keeps between chunks.
 struct FilterScratch {
   std::vector<unsigned char> a, b;

@@ -15,8 +15,9 @@ namespace vesalius::data {
 namespace {
 
 constexpr std::string_view kMagic("VSLVIDX2", 8);
-constexpr std::size_t kHead = 12;           // magic and CRC-32C of what follows
-constexpr std::size_t kWorthKeeping = 256;  // chunks; fewer are found as fast as read
+constexpr std::size_t kHead = 12;  // magic and CRC-32C of what follows
+// Chunks; fewer are found as fast as read.
+constexpr std::size_t kWorthKeeping = 256, kWorthCaching = 2048;
 
 std::uint64_t HashHeaders(const RandomFile& file, const std::vector<ByteRange>& headers) {
   std::string bytes;
@@ -90,8 +91,8 @@ std::string Serialise(const RandomFile& file, const Hdf5Contents& contents) {
 }
 
 // Keeps the index where that is possible; where it is not, nothing is lost but time.
-void Keep(const std::string& path, const std::string& bytes) {
-  for (const std::string& place : IndexPaths(path)) {
+void Keep(const std::vector<std::string>& places, const std::string& bytes) {
+  for (const std::string& place : places) {
     try {
       MakeDirs(std::filesystem::path(place).parent_path().string());
       WriteFileAtomic(place, bytes);
@@ -104,8 +105,9 @@ void Keep(const std::string& path, const std::string& bytes) {
 
 }  // namespace
 
-std::vector<std::string> IndexPaths(const std::string& path) {
-  std::vector<std::string> places{path + ".vidx"};
+std::vector<std::string> IndexPaths(const std::string& path, KeepIndex keep) {
+  std::vector<std::string> places;
+  if (keep == KeepIndex::kBeside) places.push_back(path + ".vidx");
   const char* cache = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
   std::error_code error;
@@ -145,14 +147,16 @@ bool ParseIndexPayload(std::string_view bytes, const RandomFile& file, Hdf5Conte
          HashHeaders(file, contents.headers) == index.header_hash();
 }
 
-Hdf5Contents ReadIndex(const RandomFile& file) {
+Hdf5Contents ReadIndex(const RandomFile& file, KeepIndex keep) {
   Hdf5Contents contents;
-  for (const std::string& place : IndexPaths(file.path()))
+  const std::vector<std::string> places = IndexPaths(file.path(), keep);
+  for (const std::string& place : places)
     if (Exists(place) && ParseIndex(ReadFile(place), file, contents)) return contents;
   contents = SurveyHdf5(file.path());
   std::size_t chunks = 0;
   for (const Hdf5Array& array : contents.arrays) chunks += array.chunks.size();
-  if (chunks >= kWorthKeeping) Keep(file.path(), Serialise(file, contents));
+  if (chunks >= (keep == KeepIndex::kBeside ? kWorthKeeping : kWorthCaching))
+    Keep(places, Serialise(file, contents));
   return contents;
 }
 

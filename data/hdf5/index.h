@@ -13,8 +13,11 @@
 
 namespace vesalius::data {
 
+// Where an index of enough chunks is kept: kBeside falls back to the cache, and both to memory.
+enum class KeepIndex : std::uint8_t { kBeside, kCache };
+
 // Errors: kInvalidData where the file is damaged.
-Hdf5Contents ReadIndex(const RandomFile& file);
+Hdf5Contents ReadIndex(const RandomFile& file, KeepIndex keep);
 
 // The same out of a kept index; false when it is none, damaged, or of another state of the file.
 // Work and memory are bounded by the sizes of `bytes` and of the file.
@@ -23,6 +26,6 @@ bool ParseIndex(const std::string& bytes, const RandomFile& file, Hdf5Contents& 
 bool ParseIndexPayload(std::string_view bytes, const RandomFile& file, Hdf5Contents& contents);
 
 // Where the index of `path` may lie, in the order of preference.
-std::vector<std::string> IndexPaths(const std::string& path);
+std::vector<std::string> IndexPaths(const std::string& path, KeepIndex keep = KeepIndex::kBeside);
 
 }  // namespace vesalius::data

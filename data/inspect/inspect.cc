@@ -84,7 +84,7 @@ json InspectShard(const std::string& path) {
   for (std::int64_t row = 0; row < shard->records(); ++row) statistics.Add(shard->Read(row));
   json result = statistics.ToJson({}, {});
   result["kind"] = "shard";
-  result["schema_version"] = kSchemaVersion;
+  result["schema_version"] = shard->schema_version();
   result["stored_size"] = shard->shape().stored_size;
   result["channels"] = shard->shape().channels;
   result["bytes"] = FileSize(path);

@@ -3,10 +3,11 @@
 namespace vesalius::data {
 namespace {
 
-// Hands every byte of the record to `sink(const void*, std::size_t)`. Variable parts follow their
-// length, so that no two different records give the same bytes.
+// Hands every byte of the record, its image only `with_image`, to
+// `sink(const void*, std::size_t)`. Variable parts follow their length, so that no two different
+// records give the same bytes.
 template <typename Sink>
-void VisitRecord(const Record& record, const Sink& sink) {
+void VisitRecord(const Record& record, const Sink& sink, bool with_image = true) {
   const auto value = [&](const auto& x) { sink(&x, sizeof(x)); };
   const auto length = [&](std::size_t n) { value(static_cast<std::uint64_t>(n)); };
   const auto text = [&](const std::string& s) {
@@ -19,13 +20,15 @@ void VisitRecord(const Record& record, const Sink& sink) {
   text(record.report);
   value(record.split);
   value(record.view);
-  const Image& image = record.image;
-  value(static_cast<std::uint8_t>(image.deep()));
-  value(image.width);
-  value(image.height);
-  value(image.channels);
-  sink(image.u8.data(), image.u8.size());
-  sink(image.u16.data(), image.u16.size() * sizeof(std::uint16_t));
+  if (with_image) {
+    const Image& image = record.image;
+    value(static_cast<std::uint8_t>(image.deep()));
+    value(image.width);
+    value(image.height);
+    value(image.channels);
+    sink(image.u8.data(), image.u8.size());
+    sink(image.u16.data(), image.u16.size() * sizeof(std::uint16_t));
+  }
   const Geometry& geometry = record.geometry;
   value(geometry.original_width);
   value(geometry.original_height);
@@ -76,6 +79,13 @@ void AddVocabulary(Digest& digest, const Vocabulary& vocabulary) {
 std::uint32_t RecordCrc(const Record& record) {
   std::uint32_t crc = 0;
   VisitRecord(record, [&](const void* data, std::size_t n) { crc = Crc32c(data, n, crc); });
+  return crc;
+}
+
+std::uint32_t FieldsCrc(const Record& record) {
+  std::uint32_t crc = 0;
+  VisitRecord(
+      record, [&](const void* data, std::size_t n) { crc = Crc32c(data, n, crc); }, false);
   return crc;
 }
 

@@ -15,6 +15,9 @@ namespace vesalius::data {
 // CRC-32C of the record's canonical bytes.
 std::uint32_t RecordCrc(const Record& record);
 
+// The same without the image (step 3): what a record carries whose image is read in parts.
+std::uint32_t FieldsCrc(const Record& record);
+
 // 32 hexadecimal digits: XXH3-128 of the record's canonical bytes.
 std::string RecordDigest(const Record& record);
 

@@ -104,8 +104,9 @@ std::string_view Payload(std::string_view bytes, const std::string& path) {
   const std::uint32_t actual = Crc32c(bytes.data(), bytes.size() - kTrailer);
   Require(stored == actual, ExitCode::kInvalidData, path, ": wrong checksum (stored ", std::hex,
           stored, ", computed ", actual, "): the manifest is damaged or cut short", kRemedy);
-  Require(version == kSchemaVersion, ExitCode::kInvalidData, path, " has schema version ", version,
-          "; this program reads version ", kSchemaVersion, ": import the data anew");
+  Require(version >= kOldestSchema && version <= kSchemaVersion, ExitCode::kInvalidData, path,
+          " has schema version ", version, "; this program reads versions ", kOldestSchema, " to ",
+          kSchemaVersion, ": import the data anew");
   const auto length = Take<std::uint64_t>(bytes, 12);
   Require(length == bytes.size() - kHeader - kTrailer, ExitCode::kInvalidData, path,
           " has a wrong length", kRemedy);

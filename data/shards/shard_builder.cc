@@ -6,11 +6,11 @@
 #include "base/error.h"
 #include "data/hdf5/hdf5_handle.h"
 #include "data/shards/fingerprint.h"
+#include "data/shards/shard_row.h"
+#include "data/shards/tile_plan.h"
 
 namespace vesalius::data {
 namespace {
-
-constexpr unsigned kDeflateLevel = 4;
 
 constexpr std::size_t kMemoryIncrement = 1 << 20;  // by which the file in memory grows
 
@@ -70,45 +70,94 @@ Hdf5Handle CreateFile(std::string* capture) {
   return file;
 }
 
-void WriteDataset(hid_t file, const std::string& name, hid_t type, const Dims& dims, hid_t creation,
-                  const void* values) {
+// The library's names of the types of members.
+hid_t StoredType(const std::uint8_t*) { return H5T_STD_U8LE; }
+hid_t StoredType(const std::int8_t*) { return H5T_STD_I8LE; }
+hid_t StoredType(const std::int16_t*) { return H5T_STD_I16LE; }
+hid_t StoredType(const std::int32_t*) { return H5T_STD_I32LE; }
+hid_t StoredType(const std::uint32_t*) { return H5T_STD_U32LE; }
+hid_t StoredType(const std::int64_t*) { return H5T_STD_I64LE; }
+hid_t StoredType(const std::uint64_t*) { return H5T_STD_U64LE; }
+hid_t StoredType(const float*) { return H5T_IEEE_F32LE; }
+
+// A packed compound type of the members that `visit_all` visits.
+template <typename VisitAll>
+Hdf5Handle RowType(const VisitAll& visit_all) {
+  std::size_t size = 0;
+  visit_all(
+      [&](const char*, auto* values, RowDims dims) { size += RowCount(dims) * sizeof(*values); });
+  Hdf5Handle type(H5Tcreate(H5T_COMPOUND, size), H5Tclose);
+  std::size_t offset = 0;
+  visit_all([&](const char* name, auto* values, RowDims dims) {
+    const Dims extent(dims.begin(), dims.end());
+    const Hdf5Handle member(
+        extent.empty() ? H5Tcopy(StoredType(values))
+                       : H5Tarray_create2(StoredType(values), static_cast<unsigned>(extent.size()),
+                                          extent.data()),
+        H5Tclose);
+    Check(H5Tinsert(type.get(), name, offset, member.get()) >= 0, name);
+    offset += RowCount(dims) * sizeof(*values);
+  });
+  return type;
+}
+
+// Appends the members' bytes.
+auto AppendTo(std::string& out) {
+  return [&out](const char*, const auto* values, RowDims dims) {
+    out.append(reinterpret_cast<const char*>(values), RowCount(dims) * sizeof(*values));
+  };
+}
+
+Hdf5Handle CreateDataset(hid_t file, const char* name, hid_t type, const Dims& dims,
+                         hid_t creation) {
   const Hdf5Handle space(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
                          H5Sclose);
   Check(H5Pset_obj_track_times(creation, false) >= 0, "times");
-  const Hdf5Handle dataset(
-      H5Dcreate2(file, name.c_str(), type, space.get(), H5P_DEFAULT, creation, H5P_DEFAULT),
-      H5Dclose);
-  Check(dataset.ok(), name.c_str());
-  std::uint64_t count = 1;
-  for (const hsize_t dim : dims) count *= dim;
-  if (count > 0)
-    Check(H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0, name.c_str());
+  Hdf5Handle dataset(H5Dcreate2(file, name, type, space.get(), H5P_DEFAULT, creation, H5P_DEFAULT),
+                     H5Dclose);
+  Check(dataset.ok(), name);
+  return dataset;
 }
 
 // Contiguous, unfiltered.
-void WriteColumn(hid_t file, const std::string& name, hid_t type, const Dims& dims,
-                 const void* values) {
-  WriteDataset(file, name, type, dims, Properties(H5P_DATASET_CREATE).get(), values);
-}
-
-void WriteStrings(hid_t file, const char* name, const StringColumn& column) {
-  WriteColumn(file, shard::Offsets(name), H5T_STD_U64LE, {column.offsets.size()},
-              column.offsets.data());
-  WriteColumn(file, shard::Bytes(name), H5T_STD_U8LE, {column.bytes.size()}, column.bytes.data());
-}
-
-// One record a chunk, deflated; `shuffle` splits the bytes of 16-bit pixels first.
-void WriteImages(hid_t file, const char* name, hid_t type, std::int64_t rows,
-                 const ShardShape& shape, bool shuffle, const void* values) {
-  const auto side = static_cast<hsize_t>(shape.stored_size);
-  const auto channels = static_cast<hsize_t>(shape.channels);
+void WriteTable(hid_t file, const char* name, hid_t type, const std::string& rows) {
   const Hdf5Handle creation = Properties(H5P_DATASET_CREATE);
-  const hsize_t chunk[4] = {1, side, side, channels};
+  const Hdf5Handle dataset =
+      CreateDataset(file, name, type, {rows.size() / H5Tget_size(type)}, creation.get());
+  if (!rows.empty())
+    Check(H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows.data()) >= 0, name);
+}
+
+// Tiles and filters as the images ask for (tile_plan.h); encoded here, stored by the library.
+void WriteImages(hid_t file, const char* name, hid_t type, const ImageBlock& block) {
+  const TilePlan plan = ChooseTiles(block);
+  const auto side = static_cast<hsize_t>(block.side), tile = static_cast<hsize_t>(plan.tile);
+  const auto channels = static_cast<hsize_t>(block.channels);
+  const Hdf5Handle creation = Properties(H5P_DATASET_CREATE);
+  const hsize_t chunk[4] = {1, tile, tile, channels};
   Check(H5Pset_chunk(creation.get(), 4, chunk) >= 0, name);
-  if (shuffle) Check(H5Pset_shuffle(creation.get()) >= 0, name);
-  Check(H5Pset_deflate(creation.get(), kDeflateLevel) >= 0, name);
-  WriteDataset(file, name, type, {static_cast<hsize_t>(rows), side, side, channels}, creation.get(),
-               values);
+  if (plan.filters.shuffle) Check(H5Pset_shuffle(creation.get()) >= 0, name);
+  if (plan.filters.deflate) Check(H5Pset_deflate(creation.get(), kDeflateLevel) >= 0, name);
+  Check(H5Pset_fletcher32(creation.get()) >= 0, name);
+  const Hdf5Handle dataset = CreateDataset(
+      file, name, type, {static_cast<hsize_t>(block.rows), side, side, channels}, creation.get());
+  for (std::int64_t row = 0; row < block.rows; ++row) {
+    for (hsize_t y = 0; y * tile < side; ++y) {
+      for (hsize_t x = 0; x * tile < side; ++x) {
+        const std::string stored =
+            EncodeTile(block, plan, row, static_cast<int>(y), static_cast<int>(x));
+        const hsize_t at[4] = {static_cast<hsize_t>(row), y * tile, x * tile, 0};
+        Check(H5Dwrite_chunk(dataset.get(), H5P_DEFAULT, 0, at, stored.size(), stored.data()) >= 0,
+              name);
+      }
+    }
+  }
+}
+
+template <typename T>
+ImageBlock BlockOf(const std::vector<T>& pixels, std::int64_t rows, const ShardShape& shape) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(pixels.data());
+  return {{bytes, pixels.size() * sizeof(T)}, rows, shape.stored_size, shape.channels, sizeof(T)};
 }
 
 void WriteAttribute(hid_t file, const char* name, std::int64_t value) {
@@ -162,37 +211,33 @@ void ShardBuilder::CheckShape(const Record& record) const {
 void ShardBuilder::Add(const Record& record) {
   CheckShape(record);
   const Image& image = record.image;
-  image_row_.push_back(image.deep() ? -1 - u16_rows_++ : u8_rows_++);
   Append(u8_, image.u8);
   Append(u16_, image.u16);
-  crc_.push_back(RecordCrc(record));
   splits_.push_back(record.split);
-  view_.push_back(static_cast<std::uint8_t>(record.view));
-  const Geometry& geometry = record.geometry;
-  for (const int value :
-       {geometry.original_width, geometry.original_height, geometry.pad_left, geometry.pad_top})
-    geometry_.push_back(value);
-  scale_.push_back(geometry.scale);
-  report_hash_.push_back(record.report_hash);
-  boxes_.insert(boxes_.end(), record.boxes.begin(), record.boxes.end());
-  box_valid_.insert(box_valid_.end(), record.box_valid.begin(), record.box_valid.end());
-  Append(region_labels_, record.region_labels);
-  region_abnormal_.insert(region_abnormal_.end(), record.region_abnormal.begin(),
-                          record.region_abnormal.end());
-  Append(image_labels_, record.image_labels);
+  ShardRow row;
+  row.image_row = image.deep() ? -1 - u16_rows_++ : u8_rows_++;
+  row.crc32c = FieldsCrc(record);
+  row.text = text_.size();
+  row.sentence = sentences_;
+  const auto add_text = [&](const std::string& text) {
+    text_ += text;
+    return static_cast<std::uint32_t>(text.size());
+  };
+  row.image_id = add_text(record.image_id);
+  row.study_id = add_text(record.study_id);
+  row.patient_id = add_text(record.patient_id);
+  row.report = add_text(record.report);
   for (int region = 0; region < kRegions; ++region) {
     for (const Sentence& sentence : record.sentences[region]) {
-      sentence_region_.push_back(static_cast<std::uint8_t>(region));
-      sentence_finding_.push_back(sentence.finding);
-      sentence_polarity_.push_back(sentence.polarity);
-      sentence_text_.Add(sentence.text);
+      const SentenceRow stored{static_cast<std::uint8_t>(region), sentence.finding,
+                               sentence.polarity, add_text(sentence.text)};
+      VisitSentence(stored, AppendTo(sentence_rows_));
+      ++row.sentences;
     }
   }
-  sentence_first_.push_back(sentence_region_.size());
-  image_id_.Add(record.image_id);
-  study_id_.Add(record.study_id);
-  patient_id_.Add(record.patient_id);
-  report_.Add(record.report);
+  sentences_ += row.sentences;
+  row.text_bytes = static_cast<std::uint32_t>(text_.size() - row.text);
+  VisitRow(row, record, shape_, AppendTo(rows_));
 }
 
 std::string ShardBuilder::Build() const {
@@ -201,7 +246,7 @@ std::string ShardBuilder::Build() const {
   {
     const Hdf5Handle file = CreateFile(&bytes);
     WriteAttributes(file.get());
-    WriteColumns(file.get());
+    WriteRows(file.get());
     Check(H5Fflush(file.get(), H5F_SCOPE_GLOBAL) >= 0, "flush");
   }
   Check(!bytes.empty(), "content");
@@ -218,36 +263,21 @@ void ShardBuilder::WriteAttributes(std::int64_t file) const {
   WriteAttribute(file, shard::kImageLabels, shape_.image_labels);
 }
 
-void ShardBuilder::WriteColumns(std::int64_t file) const {
-  WriteImages(file, shard::kImageU8, H5T_STD_U8LE, u8_rows_, shape_, false, u8_.data());
-  WriteImages(file, shard::kImageU16, H5T_STD_U16LE, u16_rows_, shape_, true, u16_.data());
-
-  const auto n = static_cast<hsize_t>(records());
-  const hsize_t m = sentence_region_.size();
-  const auto findings = static_cast<hsize_t>(shape_.findings);
-  const auto labels = static_cast<hsize_t>(shape_.image_labels);
-  WriteColumn(file, shard::kImageRow, H5T_STD_I64LE, {n}, image_row_.data());
-  WriteColumn(file, shard::kCrc, H5T_STD_U32LE, {n}, crc_.data());
-  WriteColumn(file, shard::kSplit, H5T_STD_U8LE, {n}, splits_.data());
-  WriteColumn(file, shard::kView, H5T_STD_U8LE, {n}, view_.data());
-  WriteColumn(file, shard::kGeometry, H5T_STD_I32LE, {n, 4}, geometry_.data());
-  WriteColumn(file, shard::kScale, H5T_IEEE_F32LE, {n}, scale_.data());
-  WriteColumn(file, shard::kReportHash, H5T_STD_U64LE, {n}, report_hash_.data());
-  WriteColumn(file, shard::kBoxes, H5T_IEEE_F32LE, {n, kRegions, 4}, boxes_.data());
-  WriteColumn(file, shard::kBoxValid, H5T_STD_U8LE, {n, kRegions}, box_valid_.data());
-  WriteColumn(file, shard::kRegionLabels, H5T_STD_I8LE, {n, kRegions, findings},
-              region_labels_.data());
-  WriteColumn(file, shard::kRegionAbnormal, H5T_STD_I8LE, {n, kRegions}, region_abnormal_.data());
-  WriteColumn(file, shard::kImageLabelRows, H5T_STD_I8LE, {n, labels}, image_labels_.data());
-  WriteColumn(file, shard::kSentenceFirst, H5T_STD_U64LE, {n + 1}, sentence_first_.data());
-  WriteColumn(file, shard::kSentenceRegion, H5T_STD_U8LE, {m}, sentence_region_.data());
-  WriteColumn(file, shard::kSentenceFinding, H5T_STD_I16LE, {m}, sentence_finding_.data());
-  WriteColumn(file, shard::kSentencePolarity, H5T_STD_I8LE, {m}, sentence_polarity_.data());
-  WriteStrings(file, shard::kImageId, image_id_);
-  WriteStrings(file, shard::kStudyId, study_id_);
-  WriteStrings(file, shard::kPatientId, patient_id_);
-  WriteStrings(file, shard::kReport, report_);
-  WriteStrings(file, shard::kSentence, sentence_text_);
+void ShardBuilder::WriteRows(std::int64_t file) const {
+  WriteImages(file, shard::kImageU8, H5T_STD_U8LE, BlockOf(u8_, u8_rows_, shape_));
+  WriteImages(file, shard::kImageU16, H5T_STD_U16LE, BlockOf(u16_, u16_rows_, shape_));
+  const Hdf5Handle record_type = RowType([&](const auto& visit) {
+    ShardRow row;
+    Record record;
+    VisitRow(row, record, shape_, visit);
+  });
+  const Hdf5Handle sentence_type = RowType([&](const auto& visit) {
+    SentenceRow row;
+    VisitSentence(row, visit);
+  });
+  WriteTable(file, shard::kRecord, record_type.get(), rows_);
+  WriteTable(file, shard::kSentence, sentence_type.get(), sentence_rows_);
+  WriteTable(file, shard::kText, H5T_STD_U8LE, text_);
 }
 
 }  // namespace vesalius::data

@@ -10,7 +10,8 @@
 
 namespace vesalius::data {
 
-inline constexpr std::uint32_t kSchemaVersion = 1;  // of shards and manifest together
+inline constexpr std::uint32_t kSchemaVersion = 2;  // of shards and manifest together
+inline constexpr std::uint32_t kOldestSchema = 1;   // that is still read
 inline constexpr char kShardFormat[] = "vesalius-shard";
 
 // The sizes that all records of a data set share; attributes of each shard.
@@ -35,29 +36,33 @@ inline constexpr char kChannels[] = "channels";
 inline constexpr char kFindings[] = "findings";
 inline constexpr char kImageLabels[] = "image_labels";
 
-// Chunked, one record a chunk, deflated: [rows, S, S, C].
+// Chunked in square tiles, [rows, S, S, C]; in version 1 a chunk is an image.
 inline constexpr char kImageU8[] = "image_u8";
 inline constexpr char kImageU16[] = "image_u16";
 
-// Contiguous, never filtered, so that a row's place in the file follows from the data set's offset.
-inline constexpr char kImageRow[] =
-    "image_row";                           // i64 [N]: row of image_u8, or -1 - row of image_u16
-inline constexpr char kCrc[] = "crc32c";   // u32 [N]
-inline constexpr char kSplit[] = "split";  // u8 [N]
-inline constexpr char kView[] = "view";    // u8 [N]
-inline constexpr char kGeometry[] = "geometry";       // i32 [N,4]: original w, h, pad left, pad top
-inline constexpr char kScale[] = "scale";             // f32 [N]
-inline constexpr char kReportHash[] = "report_hash";  // u64 [N]
-inline constexpr char kBoxes[] = "boxes";             // f32 [N,29,4]
-inline constexpr char kBoxValid[] = "box_valid";      // u8 [N,29]
-inline constexpr char kRegionLabels[] = "region_labels";          // i8 [N,29,F]
-inline constexpr char kRegionAbnormal[] = "region_abnormal";      // i8 [N,29]
-inline constexpr char kImageLabelRows[] = "image_label";          // i8 [N,K]
-inline constexpr char kSentenceFirst[] = "sentence_first";        // u64 [N+1]
-inline constexpr char kSentenceRegion[] = "sentence_region";      // u8 [M]
-inline constexpr char kSentenceFinding[] = "sentence_finding";    // i16 [M]
-inline constexpr char kSentencePolarity[] = "sentence_polarity";  // i8 [M]
+// Contiguous, never filtered.
+inline constexpr char kRecord[] = "record";      // one row a record (data/shards/shard_row.h)
+inline constexpr char kSentence[] = "sentence";  // one row a sentence
+inline constexpr char kText[] = "text";          // u8: the strings of all records
 
+// Version 1: a data set for each field, contiguous, never filtered.
+namespace v1 {
+inline constexpr char kImageRow[] = "image_row";
+inline constexpr char kCrc[] = "crc32c";
+inline constexpr char kSplit[] = "split";
+inline constexpr char kView[] = "view";
+inline constexpr char kGeometry[] = "geometry";  // i32 [N,4]: original w, h, pad left, pad top
+inline constexpr char kScale[] = "scale";
+inline constexpr char kReportHash[] = "report_hash";
+inline constexpr char kBoxes[] = "boxes";
+inline constexpr char kBoxValid[] = "box_valid";
+inline constexpr char kRegionLabels[] = "region_labels";
+inline constexpr char kRegionAbnormal[] = "region_abnormal";
+inline constexpr char kImageLabelRows[] = "image_label";
+inline constexpr char kSentenceFirst[] = "sentence_first";  // u64 [N+1]
+inline constexpr char kSentenceRegion[] = "sentence_region";
+inline constexpr char kSentenceFinding[] = "sentence_finding";
+inline constexpr char kSentencePolarity[] = "sentence_polarity";
 // Strings: NAME_offsets u64 [rows+1] into NAME_bytes u8; no terminators.
 inline constexpr char kImageId[] = "image_id";
 inline constexpr char kStudyId[] = "study_id";
@@ -66,6 +71,7 @@ inline constexpr char kReport[] = "report";
 inline constexpr char kSentence[] = "sentence_text";
 inline std::string Offsets(const char* name) { return std::string(name) + "_offsets"; }
 inline std::string Bytes(const char* name) { return std::string(name) + "_bytes"; }
+}  // namespace v1
 }  // namespace shard
 
 }  // namespace vesalius::data

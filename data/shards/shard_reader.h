@@ -1,24 +1,37 @@
-// Random access to the records of one shard file, whatever way its bytes are read: the seam behind
-// which reading may become faster (a chunk index and own decoding) while callers stay the same.
+// Random access to the records of one shard file, one by one or a batch at a time. Bytes are read
+// by offset and decoded on the calling thread (data/hdf5/array_file.h).
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
+#include "data/dataset.h"
 #include "data/record.h"
 #include "data/shards/shard_format.h"
 
 namespace vesalius::data {
+
+struct RowRequest {
+  std::int64_t row = 0;
+  Window window;
+};
 
 class ShardReader {
  public:
   virtual ~ShardReader() = default;
   virtual std::int64_t records() const = 0;
   virtual const ShardShape& shape() const = 0;
-  // The record in `row`, its checksum verified. Thread-safe. Unreadable or damaged:
+  virtual std::uint32_t schema_version() const = 0;
+  // The record in `row`, its checksums verified. Thread-safe. Unreadable or damaged:
   // Error(kInvalidData) naming file and record.
   virtual Record Read(std::int64_t row) const = 0;
+  // As Dataset::Fetch().
+  virtual std::unique_ptr<Fetched> Fetch(std::span<const RowRequest> requests) const = 0;
+  // As ArrayFile's.
+  virtual std::uint64_t chunks() const = 0;
+  virtual std::int64_t Audit(std::uint64_t count, std::uint64_t seed) const = 0;
 };
 
 // Whether the file begins like HDF5.

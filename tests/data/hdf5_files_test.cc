@@ -9,9 +9,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/sha256.h"
 #include "data/hdf5/array_file.h"
+#include "data/hdf5/describe.h"
 #include "data/hdf5/survey.h"
-#include "tests/util/sha256.h"
 #include "tests/util/shared_data.h"
 #include "tests/util/temp_dir.h"
 
@@ -79,6 +80,37 @@ TEST(Hdf5Files, ReadAsTheirOracleSays) {
   }
   EXPECT_GT(datasets, 90);
   EXPECT_GT(hashed, 60);
+}
+
+// What `vesalius inspect FILE --values` prints is the same.
+TEST(Hdf5Files, InspectTellsTheOraclesHashes) {
+  VESALIUS_NEEDS_SHARED("data/hdf5");
+  const std::string folder = SharedData("data/hdf5");
+  const json oracle = json::parse(
+      Replace(Replace(ReadFile(folder + "/oracle.json"), "-Infinity", "-1"), "Infinity", "1"));
+  int hashed = 0, named = 0;
+  for (const auto& [path, wanted] : oracle.items()) {
+    EXPECT_TRUE(IsForeignHdf5(folder + "/" + path));
+    const json found = DescribeHdf5(folder + "/" + path, true);
+    for (const json& array : found["data_sets"]) {
+      SCOPED_TRACE(path + array.dump());
+      ++named;
+      const auto name = array["name"].get<std::string>();
+      if (!wanted.contains(name)) continue;
+      const json& want = wanted[name];
+      EXPECT_EQ(array["shape"], want["shape"]);
+      if (!want.contains("sha256_le_c")) continue;
+      EXPECT_EQ(array["sha256"], want["sha256_le_c"]);
+      EXPECT_EQ(array["read"], "by offset");
+      if (array.contains("min") && path.find("special") == std::string::npos) {
+        EXPECT_EQ(array["min"].get<double>(), want["min"].get<double>());
+        EXPECT_EQ(array["max"].get<double>(), want["max"].get<double>());
+      }
+      ++hashed;
+    }
+  }
+  EXPECT_GT(hashed, 60);
+  EXPECT_GT(named, 90);
 }
 
 // What cannot be read says why, and says it in place of values.

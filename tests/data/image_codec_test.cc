@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "tests/data/image_fixtures.h"
-#include "tests/util/sha256.h"
+#include "base/sha256.h"
 #include "tests/util/shared_data.h"
 #include "tests/util/temp_dir.h"
 

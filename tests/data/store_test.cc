@@ -13,11 +13,15 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "data/dataset.h"
+#include "data/hdf5/array_file.h"
 #include "data/shards/dataset_files.h"
 #include "data/shards/fingerprint.h"
 #include "data/shards/manifest.h"
 #include "data/shards/shard_reader.h"
+#include "data/shards/shard_row.h"
+#include "data/shards/tile_plan.h"
 #include "data/shards/writer.h"
+#include "tests/data/shard_v1.h"
 #include "tests/util/temp_dir.h"
 
 namespace vesalius::data {
@@ -232,6 +236,133 @@ TEST(Store, FetchCutsWindowsInAnyOrder) {
   EXPECT_EQ(Caught([&] { CutWindow(dataset->Get(0).image, {8, 0, 5, 1}); }).first, ExitCode::kBug);
 }
 
+TEST(Store, Version1IsStillRead) {
+  const TempDir dir;
+  const std::string path = dir.path() + "/shard.h5";
+  shard_v1::Builder builder({kSize, 1, kFindings, kLabels});
+  for (int i = 0; i < 9; ++i) builder.Add(MakeRecord(i, i % 5 == 2));
+  builder.Write(path);
+  const auto shard = OpenShard(path);
+  EXPECT_EQ(shard->schema_version(), 1u);
+  ASSERT_EQ(shard->records(), 9);
+  for (int i = 0; i < 9; ++i) ExpectEqual(shard->Read(i), MakeRecord(i, i % 5 == 2));
+  const std::vector<RowRequest> requests = {{7, {2, 3, 4, 5}}, {1, {}}};
+  const auto fetched = shard->Fetch(requests);
+  Record want = MakeRecord(7, true);
+  want.image = CutWindow(want.image, requests[0].window);
+  ExpectEqual(fetched->Decode(0), want);
+  ExpectEqual(fetched->Decode(1), MakeRecord(1));
+  EXPECT_EQ(shard->Audit(5, 1), 5);
+
+  std::string bytes = ReadFile(path);
+  bytes[bytes.find("Report 3, with")] = 'r';
+  Overwrite(path, bytes);
+  ExpectEqual(OpenShard(path)->Read(2), MakeRecord(2, true));
+  const auto [code, message] = Caught([&] { OpenShard(path)->Read(3); });
+  EXPECT_EQ(code, ExitCode::kInvalidData);
+  EXPECT_THAT(message, HasSubstr(path + ", record 3 is damaged: wrong checksum"));
+}
+
+// An image of `side` with structure (smooth) or without (noise).
+Record MakeLarge(int side, std::uint64_t index, bool deep, bool noise) {
+  Record record = MakeRecord(index);
+  record.image = {side, side, 1, {}, {}};
+  Random random(6, Purpose::kTest, index);
+  for (int i = 0; i < side * side; ++i) {
+    const auto smooth = static_cast<std::uint32_t>(i / side + (i % side) * index);
+    const std::uint32_t value = noise ? random.Next32() : smooth + random.Next32() % 32;
+    deep ? record.image.u16.push_back(static_cast<std::uint16_t>(value))
+         : record.image.u8.push_back(static_cast<std::uint8_t>(value));
+  }
+  return record;
+}
+
+TEST(Store, LargeImagesAreTiledAndWindowsReadFewTiles) {
+  constexpr int kSide = 500;  // its last tiles reach over the edge
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set";
+  {
+    DatasetWriter writer({folder, "test", kSide, 8});
+    for (int i = 0; i < 12; ++i) writer.Add(MakeLarge(kSide, i, i % 2 == 0, false));
+    writer.Finish(MakeVocabulary());
+  }
+  const ArrayFile file(folder + "/shard-00000.h5");
+  const Hdf5Array& images = *file.Find("/image_u16");
+  EXPECT_LT(images.chunk[1], 300u);
+  EXPECT_EQ(images.filters.size(), 3u);  // shuffle, deflate, Fletcher-32
+  const std::uint64_t start[] = {0, 10, 20, 0}, count[] = {1, 60, 60, 1};
+  EXPECT_LE(file.Places(images, start, count).size(), 4u);
+  const auto dataset = OpenDataset(folder, Split::kTrain);
+  ASSERT_EQ(dataset->size(), 4);
+  Random random(7, Purpose::kTest);
+  std::vector<SampleRequest> requests;
+  for (int i = 0; i < 30; ++i) {
+    const int width = 1 + static_cast<int>(random.Below(kSide)),
+              height = 1 + static_cast<int>(random.Below(kSide));
+    requests.push_back({static_cast<std::int64_t>(random.Below(4)),
+                        {static_cast<int>(random.Below(kSide - width + 1)),
+                         static_cast<int>(random.Below(kSide - height + 1)), width, height}});
+  }
+  const auto fetched = dataset->Fetch(requests);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const std::int64_t record = requests[i].index * 3;
+    Record want = MakeLarge(kSide, record, record % 2 == 0, false);
+    want.image = CutWindow(want.image, requests[i].window);
+    ExpectEqual(fetched->Decode(i), want);
+  }
+  EXPECT_TRUE(VerifyDataset(folder).empty());
+  EXPECT_EQ(ListDir(folder).size(), 3u);  // no index beside the shards
+}
+
+// What does not get smaller is not deflated; small images are not cut.
+TEST(Store, TilesFollowTheImages) {
+  const auto plan = [](int side, bool deep, bool noise) {
+    std::vector<unsigned char> pixels;
+    for (int i = 0; i < 4; ++i) {
+      const Image image = MakeLarge(side, i + 1, deep, noise).image;
+      const auto* bytes =
+          deep ? reinterpret_cast<const unsigned char*>(image.u16.data()) : image.u8.data();
+      pixels.insert(pixels.end(), bytes, bytes + side * side * (deep ? 2 : 1));
+    }
+    return ChooseTiles({pixels, 4, side, 1, deep ? 2u : 1u});
+  };
+  EXPECT_FALSE(plan(512, true, true).filters.deflate);
+  EXPECT_TRUE(plan(512, true, false).filters.deflate);
+  EXPECT_TRUE(plan(512, true, false).filters.shuffle);
+  EXPECT_FALSE(plan(512, false, false).filters.shuffle);
+  EXPECT_LT(plan(512, true, false).tile, 512);
+  EXPECT_EQ(plan(64, true, false).tile, 64);
+  EXPECT_EQ(ChooseTiles({{}, 0, 512, 1, 2}).tile, 512);
+}
+
+// Damage in an image is found whichever window touches it, and only there.
+TEST(Store, DamagedTileFailsOnlyTheWindowsThatNeedIt) {
+  constexpr int kSide = 500;
+  const TempDir dir;
+  const std::string folder = dir.path() + "/set", path = folder + "/shard-00000.h5";
+  {
+    DatasetWriter writer({folder, "test", kSide, 8});
+    writer.Add(MakeLarge(kSide, 0, true, false));
+    writer.Finish(MakeVocabulary());
+  }
+  std::string bytes = ReadFile(path);
+  {
+    const ArrayFile file(path);
+    const std::uint64_t start[] = {0, 0, 0, 0}, count[] = {1, 1, 1, 1};
+    const ByteRange tile = file.Places(*file.Find("/image_u16"), start, count).front();
+    bytes[tile.offset + tile.bytes / 2] ^= 1;
+  }
+  Overwrite(path, bytes);
+  const auto dataset = OpenDataset(folder, Split::kTrain);
+  const std::vector<SampleRequest> requests = {{0, {0, 0, 10, 10}}, {0, {300, 300, 100, 100}}};
+  const auto fetched = dataset->Fetch(requests);
+  EXPECT_EQ(fetched->Decode(1).image.width, 100);
+  const auto [code, message] = Caught([&] { fetched->Decode(0); });
+  EXPECT_EQ(code, ExitCode::kInvalidData);
+  EXPECT_THAT(message, HasSubstr(path + ", record 0 is damaged"));
+  EXPECT_THAT(message, HasSubstr("Fletcher-32"));
+}
+
 TEST(Store, ThreadsReadConcurrently) {
   const TempDir dir;
   WriteSet(dir.path() + "/set", 24, 7);
@@ -339,27 +470,38 @@ void Patch(std::string& bytes, const std::vector<T>& from, const std::vector<T>&
   std::memcpy(bytes.data() + at, to.data(), to.size() * sizeof(T));
 }
 
+// The rows of `sentence` of the record's first region.
+std::vector<char> SentenceRows(const Record& record) {
+  std::vector<char> rows;
+  for (const Sentence& sentence : record.sentences[0]) {
+    const SentenceRow row{0, sentence.finding, sentence.polarity,
+                          static_cast<std::uint32_t>(sentence.text.size())};
+    VisitSentence(row, [&](const char*, const auto* value, RowDims) {
+      const auto* bytes = reinterpret_cast<const char*>(value);
+      rows.insert(rows.end(), bytes, bytes + sizeof(*value));
+    });
+  }
+  return rows;
+}
+
 // Checksums agree, as those of a writer with a fault would.
 TEST(Store, SentencesOutOfRangeAreRefused) {
   const TempDir dir;
   Record good = MakeRecord(0);
   for (auto& sentences : good.sentences) sentences.clear();
-  std::vector<std::int16_t> findings;
-  std::vector<std::int8_t> polarities;
   Random random(1, Purpose::kPhantom);
-  for (int i = 0; i < 64; ++i) {
-    findings.push_back(static_cast<std::int16_t>(static_cast<int>(random.Below(5)) - 2));
-    polarities.push_back(static_cast<std::int8_t>(random.Below(2)));
-    good.sentences[0].push_back({"It is so.", findings.back(), polarities.back()});
-  }
+  for (int i = 0; i < 64; ++i)
+    good.sentences[0].push_back({"It is so.",
+                                 static_cast<std::int16_t>(static_cast<int>(random.Below(5)) - 2),
+                                 static_cast<std::int8_t>(random.Below(2))});
   const auto write = [&](const std::string& folder, const Record& record) {
     DatasetWriter writer({folder, "test", kSize, 3});
     writer.Add(record);
     writer.Finish(MakeVocabulary());
   };
   for (const auto& [finding, polarity, name] :
-       {std::tuple(kFindings, 0, "sentence_finding"), std::tuple(-3, 0, "sentence_finding"),
-        std::tuple(0, 2, "sentence_polarity"), std::tuple(0, -1, "sentence_polarity")}) {
+       {std::tuple(kFindings, 0, "finding 3 of 3"), std::tuple(-3, 0, "finding -3 of 3"),
+        std::tuple(0, 2, "polarity 2"), std::tuple(0, -1, "polarity -1")}) {
     SCOPED_TRACE(StrCat(finding, " ", polarity));
     Record bad = good;
     bad.sentences[0][9].finding = static_cast<std::int16_t>(finding);
@@ -368,13 +510,8 @@ TEST(Store, SentencesOutOfRangeAreRefused) {
     EXPECT_EQ(Caught([&] { write(folder, bad); }).first, ExitCode::kBug);
     write(folder, good);
     std::string bytes = ReadFile(path);
-    auto bad_findings = findings;
-    auto bad_polarities = polarities;
-    bad_findings[9] = bad.sentences[0][9].finding;
-    bad_polarities[9] = bad.sentences[0][9].polarity;
-    Patch(bytes, findings, bad_findings);
-    Patch(bytes, polarities, bad_polarities);
-    Patch<std::uint32_t>(bytes, {RecordCrc(good)}, {RecordCrc(bad)});
+    Patch(bytes, SentenceRows(good), SentenceRows(bad));
+    Patch<std::uint32_t>(bytes, {FieldsCrc(good)}, {FieldsCrc(bad)});
     Overwrite(path, bytes);
     const auto [code, message] = Caught([&] { OpenShard(path)->Read(0); });
     EXPECT_EQ(code, ExitCode::kInvalidData);
@@ -413,7 +550,7 @@ TEST(Store, NewerSchemaVersionIsNamed) {
   bytes.append(reinterpret_cast<const char*>(&crc), sizeof(crc));
   Overwrite(path, bytes);
   EXPECT_THAT(Caught([&] { OpenDataset(folder, Split::kTrain); }).second,
-              HasSubstr("schema version 9; this program reads version 1"));
+              HasSubstr("schema version 9; this program reads versions 1 to 2"));
 }
 
 TEST(Store, MissingOrShortShardIsNamedBeforeTraining) {

@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4), for comparing with digests that other programs computed.
+// SHA-256 (FIPS 180-4), for comparing with digests that other programs compute. Not fast.
 #pragma once
 
 #include <array>
