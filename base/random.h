@@ -18,6 +18,7 @@ enum class Purpose : std::uint32_t {
   kPhantom = 6,
   kSplit = 7,
   kTest = 8,
+  kMixture = 9,
 };
 
 // Four 32-bit outputs of Philox4x32-10 for one counter and key.

@@ -163,8 +163,11 @@ void CopyBox(const Box& common, const Box& from, const void* source, const Box& 
 
 std::string ToString(const Box& box) {
   std::vector<std::string> ranges;
-  for (std::size_t d = 0; d < box.offset.size(); ++d)
-    ranges.push_back(StrCat(box.offset[d], ":", box.offset[d] + box.extent[d]));
+  for (std::size_t d = 0; d < box.offset.size(); ++d) {
+    std::int64_t end = 0;  // of a damaged box it may not be representable
+    const bool known = !__builtin_add_overflow(box.offset[d], box.extent[d], &end);
+    ranges.push_back(StrCat(box.offset[d], ":", known ? std::to_string(end) : "?"));
+  }
   return StrCat("[", Join(ranges, ", "), "]");
 }
 

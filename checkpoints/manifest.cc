@@ -76,6 +76,9 @@ StepInfo FromProto(const ManifestProto& proto, const std::string& path) {
 void CheckChunk(const StoredTensor& tensor, const Chunk& chunk,
                 const std::vector<StoredFile>& files, const std::string& path) {
   const TensorMeta& meta = tensor.meta;
+  if (chunk.box.offset.size() != chunk.box.extent.size())
+    Damaged(path, "tensor '", meta.name, "': a chunk with ", chunk.box.offset.size(),
+            " offsets and ", chunk.box.extent.size(), " extents");
   const auto bad = [&](const char* what) {
     Damaged(path, "tensor '", meta.name, "', chunk ", ToString(chunk.box), ": ", what);
   };
@@ -92,12 +95,12 @@ void CheckChunk(const StoredTensor& tensor, const Chunk& chunk,
 // Every element of the tensor in exactly one chunk.
 void CheckTiling(const StoredTensor& tensor, const std::string& path) {
   std::vector<const Box*> boxes;
-  std::int64_t volume = 0;
+  std::uint64_t volume = 0;  // may wrap around with chunks that overlap, which is refused below
   for (const Chunk& chunk : tensor.chunks) {
     boxes.push_back(&chunk.box);
-    volume += Volume(chunk.box.extent);
+    volume += static_cast<std::uint64_t>(Volume(chunk.box.extent));
   }
-  if (volume != Volume(tensor.meta.shape))
+  if (volume != static_cast<std::uint64_t>(Volume(tensor.meta.shape)))
     Damaged(path, "the chunks of tensor '", tensor.meta.name, "' hold ", volume, " elements of ",
             Volume(tensor.meta.shape));
   std::sort(boxes.begin(), boxes.end(), [](const Box* a, const Box* b) { return *a < *b; });

@@ -95,3 +95,18 @@ function(vesalius_add_ctest name)
     SKIP_RETURN_CODE 77 LABELS "${arg_LABELS}"
     ENVIRONMENT "${VESALIUS_TEST_ENVIRONMENT};${arg_ENVIRONMENT}")
 endfunction()
+
+# vesalius_fuzz(NAME file.cc): a fuzzer, that is a file with LLVMFuzzerTestOneInput. Under the preset
+# `fuzz` it becomes bin/fuzz_NAME with libFuzzer; otherwise a test fuzz/NAME that gives it every file
+# of tests/fuzz/corpus/NAME.
+function(vesalius_fuzz name file)
+  add_executable(fuzz_${name} ${file})
+  target_link_libraries(fuzz_${name} PRIVATE vesalius_lib)
+  if(VESALIUS_FUZZ)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer,address,undefined)
+  else()
+    target_sources(fuzz_${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/fuzz/replay.cc")
+    vesalius_add_ctest(fuzz/${name} COMMAND $<TARGET_FILE:fuzz_${name}>
+      "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
+  endif()
+endfunction()

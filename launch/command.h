@@ -43,6 +43,8 @@ struct Command {
 const std::vector<Command>& Commands();
 
 Command PhantomCommand();
+Command ImportChexzeroCommand();
+Command ImportDicomCommand();
 Command ImportPairsCommand();
 Command InspectCommand();
 Command PretrainCommand();

@@ -4,9 +4,9 @@ namespace vesalius::launch {
 
 const std::vector<Command>& Commands() {
   static const std::vector<Command> commands = {
-      PhantomCommand(),  ImportPairsCommand(), InspectCommand(), PretrainCommand(),
-      EvaluateCommand(), ExportCommand(),      EmbedCommand(),   TokenizeCommand(),
-      PlanCommand(),     VersionCommand()};
+      PhantomCommand(), ImportPairsCommand(), ImportChexzeroCommand(), ImportDicomCommand(),
+      InspectCommand(), PretrainCommand(),    EvaluateCommand(),       ExportCommand(),
+      EmbedCommand(),   TokenizeCommand(),    PlanCommand(),           VersionCommand()};
   return commands;
 }
 

@@ -1,8 +1,8 @@
 #include "model/anatomy_vlm.h"
 
 #include "base/hash.h"
-#include "data/text/concepts.h"
 #include "data/record.h"
+#include "data/text/concepts.h"
 
 namespace vesalius::model {
 namespace {
@@ -212,6 +212,15 @@ Features AnatomyVlm::Encode(const BatchTensors& slice) {
 
 std::vector<NamedLoss> AnatomyVlm::Loss(const Features& features, const BatchTensors& batch,
                                         dist::Communicator& comm) {
+  if (batch.padding > 0) {
+    const std::int64_t images = batch.image.size(0) - batch.padding;
+    Features kept = features;
+    for (auto& [name, rows] : kept)
+      if (name != "text") rows = rows.narrow(0, 0, images);
+    BatchTensors real = batch.Slice(0, images, 0, batch.texts.size(0));
+    real.padding = 0;
+    return Loss(kept, real, comm);
+  }
   const LossConfig& weight = config_.loss;
   const bool fine = NeedsRegionTexts(stage_);
   const at::Tensor chosen = fine ? batch.region_text.flatten().ge(0).nonzero().squeeze(1)

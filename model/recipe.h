@@ -34,6 +34,7 @@ struct BatchTensors {
   at::Tensor report_hash;      // [n] int64
 
   std::int64_t first_image = 0, first_text = 0;  // of a slice, in the rank's batch
+  std::int64_t padding = 0;  // images at the end of the whole batch that no loss counts
 
   // Images [i0, i1) and texts [t0, t1) of the batch, for Encode.
   BatchTensors Slice(std::int64_t i0, std::int64_t i1, std::int64_t t0, std::int64_t t1) const;
@@ -67,7 +68,7 @@ class Recipe {
   // and rank. With `audit` the losses report, as "audit.*", how far they are from float64.
   virtual void BeginStep(std::uint64_t stream, bool audit) = 0;
   virtual Features Encode(const BatchTensors& slice) = 0;
-  // Collective. `features` cover the whole local batch.
+  // Collective. `features` cover the whole local batch, its padding included.
   virtual std::vector<NamedLoss> Loss(const Features& features, const BatchTensors& batch,
                                       dist::Communicator& comm) = 0;
   // After the optimiser: clamps of temperatures.

@@ -21,10 +21,11 @@ using google::protobuf::TextFormat;
 
 // Keys that may change when a run goes on; the manual lists them too.
 const std::set<std::string> kMayChange = {
-    "trainer.steps",       "trainer.threads", "trainer.checkpoint_every", "trainer.keep",
-    "trainer.eval_every",  "data.workers",    "dist.bucket_bytes",        "dist.deadline",
-    "trainer.audit_every", "dist.contrast",   "dist.logit_cache_mb",      "dist.exchange",
-    "dist.table",          "dist.table_mb"};
+    "trainer.steps",       "trainer.threads",    "trainer.checkpoint_every",
+    "trainer.keep",        "trainer.eval_every", "data.workers",
+    "dist.bucket_bytes",   "dist.deadline",      "data.max_unreadable",
+    "trainer.audit_every", "dist.contrast",      "dist.logit_cache_mb",
+    "dist.exchange",       "dist.table",         "dist.table_mb"};
 
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
@@ -168,8 +169,9 @@ class Checker {
   }
 };
 
+constexpr std::int64_t kMany = std::int64_t{1} << 40;  // more than anyone counts to
+
 TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
-  constexpr std::int64_t kMany = std::int64_t{1} << 40;
   check.Range<std::int64_t>("trainer.steps", in.steps(), 1, kMany);
   check.Range<std::int64_t>("trainer.global_batch", in.global_batch(), 1, 1 << 24);
   check.Range<std::int64_t>("trainer.accumulate", in.accumulate(), 1, 1 << 16);
@@ -298,9 +300,15 @@ DataConfig ReadData(const DataProto& in, int positions, double pair, const Check
   check.Number("data.max_rotate", in.max_rotate(), 0, 45);
   check.Number("data.brightness", in.brightness(), 0, 1);
   check.Number("data.contrast", in.contrast(), 0, 1);
-  return {in.workers(),       in.vocab(),      in.rows(),       in.perturb(), in.text_length(),
-          in.report_length(), in.mean(),       in.std(),        in.augment(), in.min_crop(),
-          in.max_shift(),     in.max_rotate(), in.brightness(), in.contrast()};
+  check.OneOf("data.tail", in.tail(), {"drop", "pad", "short"});
+  check.Range<std::int64_t>("data.max_unreadable", in.max_unreadable(), 0, kMany);
+  const data::Tail tail = in.tail() == "pad"     ? data::Tail::kPad
+                          : in.tail() == "short" ? data::Tail::kShort
+                                                 : data::Tail::kDrop;
+  return {in.workers(),     in.vocab(),         in.rows(),      in.perturb(),
+          in.text_length(), in.report_length(), in.mean(),      in.std(),
+          in.augment(),     in.min_crop(),      in.max_shift(), in.max_rotate(),
+          in.brightness(),  in.contrast(),      tail,           in.max_unreadable()};
 }
 
 DistConfig ReadDist(const DistProto& in, bool float64, const Checker& check) {

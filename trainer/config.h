@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/loader/schedule.h"
 #include "dist/bucket_plan.h"
 #include "model/config.h"
 
@@ -33,6 +34,8 @@ struct DataConfig {
   double mean, std;
   bool augment;
   double min_crop, max_shift, max_rotate, brightness, contrast;
+  data::Tail tail;
+  std::int64_t max_unreadable;
 };
 
 struct DistConfig {

@@ -159,6 +159,7 @@ data::PipelineOptions LoaderOptionsOf(const Config& config) {
   out.seed = config.seed;
   out.global_batch = config.trainer.global_batch;
   out.workers = in.workers;
+  out.tail = in.tail;
   out.rows_per_image = in.rows;
   out.perturb = in.perturb;
   out.text_length = in.text_length;
@@ -177,6 +178,7 @@ model::BatchTensors ToTensors(const data::Batch& batch, std::size_t findings,
   const std::int64_t n = batch.rows, size = batch.size;
   const auto f = static_cast<std::int64_t>(findings), k = static_cast<std::int64_t>(image_labels);
   model::BatchTensors out;
+  out.padding = batch.padding;
   out.image = Wrap(batch.images, {n, batch.channels, size, size}, at::kFloat).to(device, type);
   out.boxes = Wrap(batch.boxes, {n, kRegions, 4}, at::kFloat).to(device, type);
   out.box_valid = Wrap(batch.box_valid, {n, kRegions}, at::kByte).to(device);

@@ -29,22 +29,25 @@ constexpr const char* kFirstOfText = "text.embeddings.word_embeddings";
 // What is validated before anything starts.
 struct Inputs {
   Config config;
-  std::shared_ptr<const data::Dataset> train, valid;
+  Sources sources;
+  std::shared_ptr<const data::Dataset> train, valid;  // joined
   ModelVocabulary vocabulary;
 };
 
 Inputs LoadInputs(const PretrainOptions& options) {
-  Inputs in{LoadConfig(options.preset, options.config_file, options.set), nullptr, nullptr, {}};
-  Require(options.data.size() == 1, ExitCode::kUsage,
-          options.data.empty() ? "give the data set with --data DIR"
-                               : "one --data folder for now; mixtures come later");
-  in.train = OpenTraining(options.data[0], in.config.data.vocab);
+  Inputs in{LoadConfig(options.preset, options.config_file, options.set), {}, nullptr, nullptr, {}};
+  in.sources = OpenSources(options.data, in.config.data.vocab);
+  in.train = data::JoinDatasets(in.sources.datasets);
   const data::Vocabulary& words = in.train->vocabulary();
-  in.valid =
-      WithWordpieces(data::OpenDataset(options.data[0], data::Split::kValid), words.wordpieces);
-  Require(in.train->size() >= in.config.trainer.global_batch, ExitCode::kConfig,
-          "trainer.global_batch = ", in.config.trainer.global_batch, " is more than the ",
-          in.train->size(), " training samples of ", options.data[0]);
+  data::Datasets valid;
+  for (const std::string& text : options.data)
+    valid.push_back(WithWordpieces(data::OpenDataset(ParseSource(text).folder, data::Split::kValid),
+                                   words.wordpieces));
+  in.valid = data::JoinDatasets(valid);
+  Require(in.train->size() >= in.config.trainer.global_batch ||
+              (in.config.data.tail != data::Tail::kDrop && in.train->size() > 0),
+          ExitCode::kConfig, "trainer.global_batch = ", in.config.trainer.global_batch,
+          " is more than the ", in.train->size(), " training samples of ", in.train->path());
   in.vocabulary = VocabularyOf(words, words.wordpieces);
   return in;
 }
@@ -91,11 +94,17 @@ void RequireFits(const std::string& step_folder, const Inputs& in) {
           ExitCode::kConfig, "the vocabulary differs from that of ", step_folder);
   const auto state = blobs.find("loader");
   Require(state != blobs.end(), ExitCode::kInvalidData, step_folder, " holds no loader state");
-  for (const data::SourcePosition& source : data::ParseLoaderState(state->second).sources)
-    Require(source.fingerprint == in.train->fingerprint(), ExitCode::kConfig, "the data set ",
-            in.train->path(), " has changed since ", step_folder, " (fingerprint ",
-            source.fingerprint, " -> ", in.train->fingerprint(),
-            "); resume with the original data, or start a new run folder");
+  const std::vector<data::SourcePosition> sources = data::ParseLoaderState(state->second).sources;
+  Require(sources.size() == in.sources.datasets.size(), ExitCode::kConfig, step_folder, " read ",
+          sources.size(), " data set(s), now there are ", in.sources.datasets.size(),
+          ": give the same, or start a new run folder");
+  for (std::size_t s = 0; s < sources.size(); ++s) {
+    const data::Dataset& now = *in.sources.datasets[s];
+    Require(sources[s].fingerprint == now.fingerprint(), ExitCode::kConfig, "the data set ",
+            now.path(), " has changed since ", step_folder, " (fingerprint ",
+            sources[s].fingerprint, " -> ", now.fingerprint(),
+            "); resume with the original data in the same order, or start a new run folder");
+  }
 }
 
 // Steps of this run that are newer than the one it goes on from (damaged, or passed over by
@@ -225,9 +234,10 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
               at::get_num_threads(), " thread(s) each, ", in.train->size(), " training samples");
   const bool fresh = parts[2].empty();
   if (bootstrap.rank() == 0) TellStart(options, in.config, start);
-  const ExitCode code = Train({in.config, options.run, *comm, device, in.train, in.valid,
-                               in.vocabulary, start.attempt.get(), parts[1], attempt, parts[2],
-                               fresh && !options.init.empty() ? &start.initial : nullptr});
+  const ExitCode code =
+      Train({in.config, options.run, *comm, device, in.sources, in.train, in.valid, in.vocabulary,
+             start.attempt.get(), parts[1], attempt, parts[2],
+             fresh && !options.init.empty() ? &start.initial : nullptr});
   if (code == ExitCode::kFinished && bootstrap.rank() == 0)
     log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run,
               "/ckpt");

@@ -29,6 +29,7 @@ class Session {
 
  private:
   data::PipelineOptions LoaderOptions();
+  void CountUnreadable(const data::LoaderState& state, std::int64_t of_step);
   Outcome Step(std::int64_t step);
   void Save(std::int64_t step);
   void EvaluateNow(std::int64_t step);
@@ -69,6 +70,7 @@ data::PipelineOptions Session::LoaderOptions() {
   out.ranks = context_.comm.size();
   out.report_length = train_step_.model().NeedsReports() ? config_.data.report_length : 0;
   out.region_texts = train_step_.model().NeedsRegionTexts(stage_);
+  out.weights = context_.sources.weights;
   return out;
 }
 
@@ -126,7 +128,7 @@ Outcome Session::Step(std::int64_t step) {
   record.grad_norm = done.grad_norm;
   record.counts = {{"stage", stage_}, {"unreadable", done.sums[1]}};
   for (const auto& figure : table_meter_.Read(tables_)) record.counts.push_back(figure);
-  loader_state_ = batch.state;
+  CountUnreadable(batch.state, static_cast<std::int64_t>(done.sums[1]));
 
   record.comm = comm_trace_.EndStep();
   record.seconds = clock.seconds();
@@ -136,6 +138,17 @@ Outcome Session::Step(std::int64_t step) {
                                                {"loader.augment", batch.augment_s}});
   record.samples_per_s = static_cast<double>(config_.trainer.global_batch) / clock.total();
   return outcome;
+}
+
+// The same on every rank, so that all stop at the same step.
+void Session::CountUnreadable(const data::LoaderState& state, std::int64_t of_step) {
+  const std::int64_t total = loader_state_.unreadable + of_step;
+  loader_state_ = state;
+  loader_state_.unreadable = total;
+  Require(of_step == 0 || total <= config_.data.max_unreadable, ExitCode::kInvalidData, total,
+          " samples of this run could not be read, more than data.max_unreadable = ",
+          config_.data.max_unreadable, "; `vesalius inspect ", context_.train->path(),
+          "` names the damaged ones");
 }
 
 void Session::Save(std::int64_t step) {
@@ -174,9 +187,8 @@ ExitCode Session::Run() {
   SetUp();
   stage_ = StageAt(plan, step);
   train_step_.model().SetStage(stage_);
-  pipeline_ = std::make_unique<data::Pipeline>(
-      std::vector<std::shared_ptr<const data::Dataset>>{context_.train}, LoaderOptions(),
-      loader_state_);
+  pipeline_ =
+      std::make_unique<data::Pipeline>(context_.sources.datasets, LoaderOptions(), loader_state_);
   if (lead_)
     record_ =
         std::make_unique<RunRecord>(context_.run_folder, context_.attempt_number, step, plan.steps);

@@ -12,6 +12,7 @@
 #include "trainer/config.h"
 #include "trainer/initial_weights.h"
 #include "trainer/model_setup.h"
+#include "trainer/wordpieces.h"
 
 namespace vesalius::trainer {
 
@@ -20,7 +21,8 @@ struct TrainContext {
   std::string run_folder;
   dist::Communicator& comm;
   at::Device device;
-  std::shared_ptr<const data::Dataset> train, valid;  // valid may be null or empty
+  Sources sources;                                    // the training splits to mix
+  std::shared_ptr<const data::Dataset> train, valid;  // joined; valid may be empty
   ModelVocabulary vocabulary;
   const checkpoints::Attempt* attempt = nullptr;  // rank 0 only
   std::string token;                              // of the attempt, on every rank

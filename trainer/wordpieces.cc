@@ -1,6 +1,10 @@
 #include "trainer/wordpieces.h"
 
+#include <cmath>
+#include <cstdlib>
+
 #include "base/error.h"
+#include "base/file.h"
 #include "data/text/tokenizer.h"
 
 namespace vesalius::trainer {
@@ -14,6 +18,10 @@ class Decorated : public data::Dataset {
   }
   std::int64_t size() const override { return inner_->size(); }
   data::Record Get(std::int64_t index) const override { return inner_->Get(index); }
+  std::unique_ptr<data::Fetched> Fetch(
+      std::span<const data::SampleRequest> requests) const override {
+    return inner_->Fetch(requests);
+  }
   const data::Vocabulary& vocabulary() const override { return vocabulary_; }
   const std::string& fingerprint() const override { return inner_->fingerprint(); }
   int stored_size() const override { return inner_->stored_size(); }
@@ -34,6 +42,29 @@ std::shared_ptr<const data::Dataset> OpenTraining(const std::string& folder,
   Require(!train->vocabulary().wordpieces.empty(), ExitCode::kConfig, folder,
           " stores no vocabulary: give one with --set data.vocab=vocab.txt");
   return train;
+}
+
+SourceText ParseSource(const std::string& text) {
+  const std::size_t at = text.rfind('=');
+  if (at == std::string::npos || Exists(text)) return {text, 0};
+  char* end = nullptr;
+  const double weight = std::strtod(text.c_str() + at + 1, &end);
+  Require(end != text.c_str() + at + 1 && *end == '\0' && std::isfinite(weight) && weight > 0,
+          ExitCode::kUsage, "--data ", text, ": the weight after '=' must be a number above 0");
+  return {text.substr(0, at), weight};
+}
+
+Sources OpenSources(const std::vector<std::string>& data, const std::string& vocab) {
+  Require(!data.empty(), ExitCode::kUsage, "give the data set with --data DIR");
+  Sources sources;
+  for (const std::string& text : data) {
+    const SourceText source = ParseSource(text);
+    sources.datasets.push_back(OpenTraining(source.folder, vocab));
+    if (source.weight > 0) sources.weights.push_back(source.weight);
+  }
+  Require(sources.weights.empty() || sources.weights.size() == data.size(), ExitCode::kUsage,
+          "give a weight with every --data DIR=WEIGHT, or with none");
+  return sources;
 }
 
 std::shared_ptr<const data::Dataset> WithWordpieces(std::shared_ptr<const data::Dataset> dataset,

@@ -3,13 +3,21 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 namespace vesalius::data {
 
+// A part of a file.
+struct ByteRange {
+  std::uint64_t offset = 0, bytes = 0;
+};
+
+// kBytes: fixed strings, compounds and the like, given as they are stored; kText: strings of
+// variable length, which only ReadStrings() reads; kOther is not read.
 struct ElementType {
-  enum class Kind : std::uint8_t { kUnsigned, kSigned, kFloat, kOther };
+  enum class Kind : std::uint8_t { kUnsigned, kSigned, kFloat, kBytes, kText, kOther };
   Kind kind = Kind::kOther;
   std::uint32_t bytes = 0;
   bool big_endian = false;
@@ -42,8 +50,10 @@ struct Hdf5Array {
   std::vector<FilterStep> filters;              // in the order of writing
   std::vector<ChunkPlace> chunks;               // in C order of the grid of chunks
   std::string fill;                             // one element as stored; zeros by default
-  std::uint64_t header = ChunkPlace::kNowhere;  // where its object header begins
+  bool plain_edges = false;                     // chunks that reach over the edge: no filter
   std::string indirect;                         // not empty: why only the library can read it
+
+  bool null = false;  // a null data space: no element, no shape
 
   bool direct() const { return indirect.empty(); }
   std::uint64_t elements() const {
@@ -58,5 +68,19 @@ struct Hdf5Array {
     return n;
   }
 };
+
+// Chunks along each dimension.
+std::vector<std::uint64_t> ChunkGrid(const Hdf5Array& array);
+
+// All that is known of a file.
+struct Hdf5Contents {
+  std::vector<Hdf5Array> arrays;                  // by path
+  std::map<std::string, std::string> attributes;  // of the root group: strings and whole numbers
+  std::vector<ByteRange> headers;  // superblock, object headers, chunk tables: the first 256 KiB
+};
+
+// Whether `contents` can be used without reaching outside a file of `file_bytes` or the arrays
+// themselves, whatever it holds; "" or what is wrong.
+std::string Inconsistency(const Hdf5Contents& contents, std::uint64_t file_bytes);
 
 }  // namespace vesalius::data

@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "data/hdf5/chunk_table.h"
 #include "data/hdf5/filters.h"
 #include "data/hdf5/index.h"
 #include "data/hdf5/survey.h"
@@ -79,7 +78,7 @@ void CopyBox(const unsigned char* from, const Placed& in, unsigned char* to, con
 }
 
 void ToNative(const ElementType& type, unsigned char* values, std::uint64_t count) {
-  if (!type.big_endian || type.bytes == 1) return;
+  if (!type.big_endian || type.bytes == 1 || type.kind == ElementType::Kind::kBytes) return;
   for (std::uint64_t i = 0; i < count; ++i)
     std::reverse(values + i * type.bytes, values + (i + 1) * type.bytes);
 }
@@ -88,6 +87,13 @@ std::uint64_t Product(Extents dims) {
   std::uint64_t n = 1;
   for (const std::uint64_t dim : dims) n *= dim;
   return n;
+}
+
+// Whether the chunk at `origin` reaches over the edge of the data set.
+bool ReachesOver(const Hdf5Array& array, const Index& origin) {
+  for (std::size_t d = 0; d < origin.size(); ++d)
+    if (array.chunk[d] > array.shape[d] - origin[d]) return true;
+  return false;
 }
 
 // The chunks that a box touches: body(index in array.chunks, coordinates in the grid).
@@ -115,8 +121,14 @@ Prefetched::Prefetched(const RandomFile& file, std::vector<ByteRange> ranges) {
     std::uint64_t end = begin;
     for (; i < ranges.size() && ranges[i].offset <= end + kGap; ++i)
       end = std::max(end, ranges[i].offset + ranges[i].bytes);
-    pieces_.push_back({begin, std::vector<unsigned char>(end - begin)});
-    file.Read(begin, pieces_.back().bytes.data(), end - begin);
+    Piece piece{begin, end - begin,
+                std::unique_ptr<unsigned char[]>(new unsigned char[end - begin])};
+    try {
+      file.Read(begin, piece.bytes.get(), piece.size);
+      pieces_.push_back(std::move(piece));
+    } catch (const Error&) {
+      continue;
+    }
   }
 }
 
@@ -127,8 +139,8 @@ std::span<const unsigned char> Prefetched::Find(const ByteRange& range) const {
   if (piece == pieces_.begin()) return {};
   --piece;
   const std::uint64_t skip = range.offset - piece->offset;
-  if (skip > piece->bytes.size() || range.bytes > piece->bytes.size() - skip) return {};
-  return std::span(piece->bytes).subspan(skip, range.bytes);
+  if (skip > piece->size || range.bytes > piece->size - skip) return {};
+  return std::span<const unsigned char>(piece->bytes.get() + skip, range.bytes);
 }
 
 // ---- by the library ----------------------------------------------------------------------------
@@ -152,8 +164,29 @@ struct ArrayFile::Library {
     if (!extent.empty() && H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, first.data(), nullptr,
                                                extent.data(), nullptr) < 0)
       return false;
-    return H5Dread(dataset.get(), NativeType(array.type), memory.get(), space.get(), H5P_DEFAULT,
-                   out) >= 0;
+    const Hdf5Handle stored(H5Dget_type(dataset.get()), H5Tclose);
+    // Bytes, and half floats, which this library has no native type for, as they are stored.
+    const bool plain = array.type.kind == ElementType::Kind::kBytes ||
+                       (array.type.kind == ElementType::Kind::kFloat && array.type.bytes == 2);
+    const hid_t type = plain ? stored.get() : NativeType(array.type);
+    if (H5Dread(dataset.get(), type, memory.get(), space.get(), H5P_DEFAULT, out) < 0) return false;
+    if (plain) ToNative(array.type, static_cast<unsigned char*>(out), Product(count));
+    return true;
+  }
+
+  bool ReadTexts(const Hdf5Array& array, std::vector<std::string>& texts) {
+    const Hdf5Session session;
+    if (!file.ok()) file = OpenHdf5(path);
+    const Hdf5Handle dataset(H5Dopen2(file.get(), array.path.c_str(), H5P_DEFAULT), H5Dclose);
+    const Hdf5Handle type(H5Dget_type(dataset.get()), H5Tclose);
+    const Hdf5Handle space(H5Dget_space(dataset.get()), H5Sclose);
+    std::vector<char*> pointers(array.elements(), nullptr);
+    if (H5Tis_variable_str(type.get()) <= 0 ||
+        H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, pointers.data()) < 0)
+      return false;
+    for (const char* text : pointers) texts.emplace_back(text == nullptr ? "" : text);
+    H5Dvlen_reclaim(type.get(), space.get(), H5P_DEFAULT, pointers.data());
+    return true;
   }
 
   std::string path;
@@ -163,13 +196,13 @@ struct ArrayFile::Library {
 // ---- the file ----------------------------------------------------------------------------------
 
 ArrayFile::ArrayFile(const std::string& path)
-    : file_(path), arrays_(ReadIndex(file_)), library_(std::make_unique<Library>(path)) {}
+    : file_(path), contents_(ReadIndex(file_)), library_(std::make_unique<Library>(path)) {}
 ArrayFile::~ArrayFile() = default;
 
 const Hdf5Array* ArrayFile::Find(const std::string& path) const {
-  const auto found = std::find_if(arrays_.begin(), arrays_.end(),
+  const auto found = std::find_if(arrays().begin(), arrays().end(),
                                   [&](const Hdf5Array& array) { return array.path == path; });
-  return found == arrays_.end() ? nullptr : &*found;
+  return found == arrays().end() ? nullptr : &*found;
 }
 
 std::vector<ByteRange> ArrayFile::Places(const Hdf5Array& array, Extents start,
@@ -235,7 +268,8 @@ void ArrayFile::ReadChunks(const Hdf5Array& array, Extents start, Extents count,
         return;
       }
       try {
-        DecodeChunk(array, bytes, chunk.skipped, to, scratch);
+        const bool plain = array.plain_edges && ReachesOver(array, origin);
+        DecodeChunk(array, bytes, plain ? ~std::uint32_t{0} : chunk.skipped, to, scratch);
       } catch (const Error& error) {
         Valid(false, file_, array, "chunk ", index, ": ", error.what());
       }
@@ -253,8 +287,8 @@ void ArrayFile::Read(const Hdf5Array& array, Extents start, Extents count, void*
   for (std::size_t d = 0; d < start.size(); ++d)
     Invariant(start[d] <= array.shape[d] && count[d] <= array.shape[d] - start[d], array.path,
               ": box beyond dimension ", d);
-  Valid(array.type.kind != ElementType::Kind::kOther, file_, array, "its elements are of type ",
-        array.type.name, ", which is not read");
+  Valid(array.type.kind <= ElementType::Kind::kBytes, file_, array,
+        array.indirect.empty() ? "its elements cannot be read as values" : array.indirect);
   const std::uint64_t elements = Product(count);
   if (elements == 0) return;
   auto* bytes = static_cast<unsigned char*>(out);
@@ -298,9 +332,26 @@ std::vector<unsigned char> ArrayFile::ReadAll(const Hdf5Array& array) const {
   return values;
 }
 
+std::vector<std::string> ArrayFile::ReadStrings(const Hdf5Array& array) const {
+  std::vector<std::string> texts;
+  if (array.elements() == 0) return texts;
+  if (array.type.kind == ElementType::Kind::kText) {
+    Valid(library_->ReadTexts(array, texts), file_, array, "its strings cannot be read");
+    return texts;
+  }
+  const std::vector<unsigned char> bytes = ReadAll(array);
+  const std::size_t width = array.type.bytes;
+  for (std::size_t at = 0; at < bytes.size(); at += width) {
+    std::string text(reinterpret_cast<const char*>(bytes.data()) + at, width);
+    text.resize(text.find_last_not_of('\0') + 1);
+    texts.push_back(std::move(text));
+  }
+  return texts;
+}
+
 std::int64_t ArrayFile::Audit(std::uint64_t every, std::uint64_t seed) const {
   std::int64_t compared = 0;
-  for (const Hdf5Array& array : arrays_) {
+  for (const Hdf5Array& array : arrays()) {
     if (!array.direct() || array.layout != ArrayLayout::kChunked || array.chunks.empty()) continue;
     const Index grid = ChunkGrid(array);
     const std::uint64_t picks = (array.chunks.size() + every - 1) / every;

@@ -16,23 +16,19 @@ namespace vesalius::data {
 
 using Extents = std::span<const std::uint64_t>;
 
-// A part of a file.
-struct ByteRange {
-  std::uint64_t offset = 0, bytes = 0;
-};
-
 // Parts of one file in memory, read in few large pieces. Immutable, thread-safe.
 class Prefetched {
  public:
-  // Sorted, and joined where gaps are below 64 KiB.
+  // Sorted, and joined where gaps are below 64 KiB. What cannot be read is left out, so that only
+  // those who need it meet the error.
   Prefetched(const RandomFile& file, std::vector<ByteRange> ranges);
   // The bytes of a range, or an empty span where it was not read.
   std::span<const unsigned char> Find(const ByteRange& range) const;
 
  private:
   struct Piece {
-    std::uint64_t offset;
-    std::vector<unsigned char> bytes;
+    std::uint64_t offset, size;
+    std::unique_ptr<unsigned char[]> bytes;
   };
   std::vector<Piece> pieces_;  // by offset
 };
@@ -44,18 +40,23 @@ class ArrayFile {
   ~ArrayFile();
 
   const RandomFile& file() const { return file_; }
-  const std::vector<Hdf5Array>& arrays() const { return arrays_; }
+  const std::vector<Hdf5Array>& arrays() const { return contents_.arrays; }
+  const std::map<std::string, std::string>& attributes() const { return contents_.attributes; }
   const Hdf5Array* Find(const std::string& path) const;  // "/name"; null when there is none
 
   // The stored parts that hold the box [start, start + count); none where the library must read.
   std::vector<ByteRange> Places(const Hdf5Array& array, Extents start, Extents count) const;
 
   // The values of the box in C order and this machine's byte order, to `out`. Parts that
-  // `ahead` holds are not read again. Elements of kind kOther are refused with their type's name.
+  // `ahead` holds are not read again. Elements of kind kText and kOther are refused with their
+  // type's name.
   void Read(const Hdf5Array& array, Extents start, Extents count, void* out,
             const Prefetched* ahead = nullptr) const;
   // All values.
   std::vector<unsigned char> ReadAll(const Hdf5Array& array) const;
+
+  // All values of an array of strings, of fixed or variable length, without padding.
+  std::vector<std::string> ReadStrings(const Hdf5Array& array) const;
 
   // Compares about one in `every` chunks of each array, picked by `seed`, with what the library
   // reads; a difference is Error(kInvalidData). Returns how many were compared. Arrays that the
@@ -70,7 +71,7 @@ class ArrayFile {
                   const Prefetched* ahead) const;
 
   RandomFile file_;
-  std::vector<Hdf5Array> arrays_;
+  Hdf5Contents contents_;
   std::unique_ptr<Library> library_;
 };
 

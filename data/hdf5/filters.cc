@@ -4,15 +4,21 @@
 #include <lz4.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "base/error.h"
 
 namespace vesalius::data {
 namespace {
 
-constexpr int kDeflate = 1, kShuffle = 2, kFletcher32 = 3, kLz4 = 32004, kZstd = 32015;
+constexpr int kDeflate = 1, kShuffle = 2, kFletcher32 = 3, kLzf = 32000, kLz4 = 32004,
+              kZstd = 32015;
 
 using Bytes = std::span<const unsigned char>;
 
@@ -75,16 +81,54 @@ std::size_t FromLz4(Bytes in, std::span<unsigned char> out) {
   return whole;
 }
 
-// Byte k of element i lies at k * n + i. Two bytes apart, the case of 16-bit images, as a loop that
-// vectorises.
+// LibLZF, h5py's filter 32000: runs of literals, and copies of what lies at most 8 KiB back.
+std::size_t FromLzf(Bytes in, std::span<unsigned char> out) {
+  constexpr const char* kDamaged = "a chunk compressed by LZF is damaged";
+  std::size_t at = 0, done = 0;
+  while (at < in.size()) {
+    const std::size_t control = in[at++];
+    if (control < 32) {
+      const std::size_t run = control + 1;
+      Valid(run <= in.size() - at && run <= out.size() - done, kDamaged);
+      std::memcpy(out.data() + done, in.data() + at, run);
+      at += run;
+      done += run;
+      continue;
+    }
+    std::size_t run = control >> 5;
+    Valid(in.size() - at >= (run == 7 ? 2u : 1u), kDamaged);
+    if (run == 7) run += in[at++];
+    run += 2;
+    const std::size_t back = ((control & 31) << 8 | in[at++]) + 1;
+    Valid(back <= done && run <= out.size() - done, kDamaged);
+    for (; run > 0; --run, ++done) out[done] = out[done - back];  // they may overlap
+  }
+  return done;
+}
+
+// Elements of two bytes, the case of 16-bit images.
+void Interleave(const unsigned char* low, const unsigned char* high, std::size_t n,
+                unsigned char* out) {
+  std::size_t i = 0;
+#ifdef __SSE2__
+  for (; i + 16 <= n; i += 16) {
+    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(low + i));
+    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(high + i));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * i), _mm_unpacklo_epi8(a, b));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * i + 16), _mm_unpackhi_epi8(a, b));
+  }
+#endif
+  for (; i < n; ++i) {
+    out[2 * i] = low[i];
+    out[2 * i + 1] = high[i];
+  }
+}
+
+// Byte k of element i lies at k * n + i.
 void Unshuffle(Bytes in, std::size_t element, unsigned char* out) {
   const std::size_t n = element > 0 ? in.size() / element : 0;
   if (element == 2) {
-    const unsigned char *low = in.data(), *high = in.data() + n;
-    for (std::size_t i = 0; i < n; ++i) {
-      out[2 * i] = low[i];
-      out[2 * i + 1] = high[i];
-    }
+    Interleave(in.data(), in.data() + n, n, out);
   } else {
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t k = 0; k < element; ++k) out[i * element + k] = in[k * n + i];
@@ -97,10 +141,17 @@ std::uint32_t Fletcher32(Bytes in) {
   std::uint32_t a = 0, b = 0;
   std::size_t words = in.size() / 2, at = 0;
   while (words > 0) {
-    for (std::size_t part = std::min<std::size_t>(words, 360); part > 0; --part, --words, at += 2) {
-      a += static_cast<std::uint32_t>(in[at]) << 8 | in[at + 1];
-      b += a;
+    // b grows by n a and by the sum of (n - i) times word i: sums that do not wait for each other.
+    const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(words, 360));
+    std::uint32_t sum = 0, weighted = 0;
+    for (std::uint32_t i = 0; i < n; ++i, at += 2) {
+      const std::uint32_t word = static_cast<std::uint32_t>(in[at]) << 8 | in[at + 1];
+      sum += word;
+      weighted += (n - i) * word;
     }
+    b += n * a + weighted;
+    a += sum;
+    words -= n;
     a = (a & 0xffff) + (a >> 16);
     b = (b & 0xffff) + (b >> 16);
   }
@@ -129,7 +180,8 @@ Bytes CheckFletcher32(Bytes in) {
 }
 
 bool Known(int id) {
-  return id == kDeflate || id == kShuffle || id == kFletcher32 || id == kLz4 || id == kZstd;
+  return id == kDeflate || id == kShuffle || id == kFletcher32 || id == kLzf || id == kLz4 ||
+         id == kZstd;
 }
 
 }  // namespace
@@ -166,6 +218,8 @@ void DecodeChunk(const Hdf5Array& array, Bytes in, std::uint32_t skipped, unsign
       size = FromLz4(in, to);
     } else if (filter.id == kZstd) {
       size = FromZstd(in, to);
+    } else if (filter.id == kLzf) {
+      size = FromLzf(in, to);
     } else {
       Valid(in.size() <= to.size(), "a chunk is longer than its shape");
       const std::size_t element = filter.values.empty() ? array.type.bytes : filter.values[0];

@@ -1,5 +1,5 @@
 // Undoes the filters of a stored chunk without the HDF5 library, on the calling thread: deflate (by
-// libdeflate), shuffle, Fletcher-32, LZ4 (32004) and Zstandard (32015).
+// libdeflate), shuffle, Fletcher-32, LZF (32000), LZ4 (32004) and Zstandard (32015).
 #pragma once
 
 #include <span>

@@ -8,29 +8,23 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "data/hdf5/chunk_table.h"
 #include "data/hdf5/index.pb.h"
 #include "data/hdf5/survey.h"
 
 namespace vesalius::data {
 namespace {
 
-constexpr std::string_view kMagic("VSLVIDX1", 8);
-constexpr std::size_t kHead = 12;             // magic and CRC-32C of what follows
-constexpr std::size_t kWorthKeeping = 256;    // chunks; fewer are found as fast as read
-constexpr std::uint64_t kSuperblock = 2048;   // bytes from the file's beginning that are hashed
-constexpr std::uint64_t kObjectHeader = 256;  // and from each object header's
+constexpr std::string_view kMagic("VSLVIDX2", 8);
+constexpr std::size_t kHead = 12;           // magic and CRC-32C of what follows
+constexpr std::size_t kWorthKeeping = 256;  // chunks; fewer are found as fast as read
 
-std::uint64_t HashHeaders(const RandomFile& file, const std::vector<Hdf5Array>& arrays) {
+std::uint64_t HashHeaders(const RandomFile& file, const std::vector<ByteRange>& headers) {
   std::string bytes;
-  const auto add = [&](std::uint64_t offset, std::uint64_t count) {
-    if (offset >= file.size()) return;
+  for (const ByteRange& range : headers) {
     const std::size_t at = bytes.size();
-    bytes.resize(at + std::min(count, file.size() - offset));
-    file.Read(offset, bytes.data() + at, bytes.size() - at);
-  };
-  add(0, kSuperblock);
-  for (const Hdf5Array& array : arrays) add(array.header, kObjectHeader);
+    bytes.resize(at + range.bytes);
+    file.Read(range.offset, bytes.data() + at, range.bytes);
+  }
   return Hash64(bytes);
 }
 
@@ -53,35 +47,8 @@ void ToProto(const Hdf5Array& array, pb::Hdf5ArrayEntry& out) {
   out.set_places(array.chunks.data(), array.chunks.size() * sizeof(ChunkPlace));
   out.set_fill(array.fill);
   out.set_indirect(array.indirect);
-  out.set_header(array.header);
-}
-
-// Whether what was read can be used without reaching outside the file or the arrays themselves.
-bool Consistent(const Hdf5Array& array, const RandomFile& file) {
-  const auto inside = [&](std::uint64_t offset, std::uint64_t bytes) {
-    return offset == ChunkPlace::kNowhere ||
-           (offset <= file.size() && bytes <= file.size() - offset);
-  };
-  if (!array.direct()) return true;
-  if (array.fill.size() != array.type.bytes) return false;
-  switch (array.layout) {
-    case ArrayLayout::kContiguous:
-      return inside(array.offset, array.bytes());
-    case ArrayLayout::kCompact:
-      return array.compact.size() == array.bytes();
-    case ArrayLayout::kElsewhere:
-      return false;
-    case ArrayLayout::kChunked:
-      break;
-  }
-  if (array.chunk.size() != array.shape.size() ||
-      std::count(array.chunk.begin(), array.chunk.end(), 0) > 0)
-    return false;
-  std::uint64_t grid = 1;
-  for (const std::uint64_t dim : ChunkGrid(array)) grid *= dim;
-  return (array.chunks.size() == grid || array.elements() == 0) &&
-         std::all_of(array.chunks.begin(), array.chunks.end(),
-                     [&](const ChunkPlace& c) { return inside(c.offset, c.bytes); });
+  out.set_plain_edges(array.plain_edges);
+  out.set_null(array.null);
 }
 
 Hdf5Array FromProto(const pb::Hdf5ArrayEntry& in) {
@@ -101,16 +68,22 @@ Hdf5Array FromProto(const pb::Hdf5ArrayEntry& in) {
     std::memcpy(array.chunks.data(), in.places().data(), array.chunks.size() * sizeof(ChunkPlace));
   array.fill = in.fill();
   array.indirect = in.indirect();
-  array.header = in.header();
+  array.plain_edges = in.plain_edges();
+  array.null = in.null();
   return array;
 }
 
-std::string Serialise(const RandomFile& file, const std::vector<Hdf5Array>& arrays) {
+std::string Serialise(const RandomFile& file, const Hdf5Contents& contents) {
   pb::Hdf5Index index;
   index.set_file_bytes(file.size());
   index.set_modified_ns(file.modified_ns());
-  index.set_headers(HashHeaders(file, arrays));
-  for (const Hdf5Array& array : arrays) ToProto(array, *index.add_arrays());
+  for (const ByteRange& range : contents.headers) {
+    index.add_header_offsets(range.offset);
+    index.add_header_bytes(range.bytes);
+  }
+  index.set_header_hash(HashHeaders(file, contents.headers));
+  index.mutable_attributes()->insert(contents.attributes.begin(), contents.attributes.end());
+  for (const Hdf5Array& array : contents.arrays) ToProto(array, *index.add_arrays());
   const std::string payload = index.SerializeAsString();
   const std::uint32_t crc = Crc32c(payload.data(), payload.size());
   return std::string(kMagic) + std::string(reinterpret_cast<const char*>(&crc), 4) + payload;
@@ -145,33 +118,42 @@ std::vector<std::string> IndexPaths(const std::string& path) {
   return places;
 }
 
-bool ParseIndex(const std::string& bytes, const RandomFile& file, std::vector<Hdf5Array>& arrays) {
+bool ParseIndex(const std::string& bytes, const RandomFile& file, Hdf5Contents& contents) {
   if (bytes.size() < kHead || std::string_view(bytes).substr(0, kMagic.size()) != kMagic)
     return false;
   std::uint32_t crc = 0;
   std::memcpy(&crc, bytes.data() + kMagic.size(), sizeof(crc));
   if (Crc32c(bytes.data() + kHead, bytes.size() - kHead) != crc) return false;
-  pb::Hdf5Index index;
-  if (!index.ParseFromArray(bytes.data() + kHead, static_cast<int>(bytes.size() - kHead)))
-    return false;
-  if (index.file_bytes() != file.size() || index.modified_ns() != file.modified_ns()) return false;
-  arrays.clear();
-  for (const pb::Hdf5ArrayEntry& entry : index.arrays()) {
-    arrays.push_back(FromProto(entry));
-    if (!Consistent(arrays.back(), file)) return false;
-  }
-  return HashHeaders(file, arrays) == index.headers();
+  return ParseIndexPayload(std::string_view(bytes).substr(kHead), file, contents);
 }
 
-std::vector<Hdf5Array> ReadIndex(const RandomFile& file) {
-  std::vector<Hdf5Array> arrays;
+bool ParseIndexPayload(std::string_view bytes, const RandomFile& file, Hdf5Contents& contents) {
+  pb::Hdf5Index index;
+  if (bytes.size() > INT32_MAX ||
+      !index.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return false;
+  if (index.file_bytes() != file.size() || index.modified_ns() != file.modified_ns() ||
+      index.header_offsets_size() != index.header_bytes_size())
+    return false;
+  contents = Hdf5Contents();
+  for (int i = 0; i < index.header_offsets_size(); ++i)
+    contents.headers.push_back({index.header_offsets(i), index.header_bytes(i)});
+  contents.attributes.insert(index.attributes().begin(), index.attributes().end());
+  for (const pb::Hdf5ArrayEntry& entry : index.arrays())
+    contents.arrays.push_back(FromProto(entry));
+  return Inconsistency(contents, file.size()).empty() &&
+         HashHeaders(file, contents.headers) == index.header_hash();
+}
+
+Hdf5Contents ReadIndex(const RandomFile& file) {
+  Hdf5Contents contents;
   for (const std::string& place : IndexPaths(file.path()))
-    if (Exists(place) && ParseIndex(ReadFile(place), file, arrays)) return arrays;
-  arrays = SurveyHdf5(file.path());
+    if (Exists(place) && ParseIndex(ReadFile(place), file, contents)) return contents;
+  contents = SurveyHdf5(file.path());
   std::size_t chunks = 0;
-  for (const Hdf5Array& array : arrays) chunks += array.chunks.size();
-  if (chunks >= kWorthKeeping) Keep(file.path(), Serialise(file, arrays));
-  return arrays;
+  for (const Hdf5Array& array : contents.arrays) chunks += array.chunks.size();
+  if (chunks >= kWorthKeeping) Keep(file.path(), Serialise(file, contents));
+  return contents;
 }
 
 }  // namespace vesalius::data

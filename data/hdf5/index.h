@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/hdf5/array.h"
@@ -13,11 +14,13 @@
 namespace vesalius::data {
 
 // Errors: kInvalidData where the file is damaged.
-std::vector<Hdf5Array> ReadIndex(const RandomFile& file);
+Hdf5Contents ReadIndex(const RandomFile& file);
 
-// The same out of a kept index; nothing when it is none, damaged, or of another state of the file.
-// Parsing is bounded by `bytes`.
-bool ParseIndex(const std::string& bytes, const RandomFile& file, std::vector<Hdf5Array>& arrays);
+// The same out of a kept index; false when it is none, damaged, or of another state of the file.
+// Work and memory are bounded by the sizes of `bytes` and of the file.
+bool ParseIndex(const std::string& bytes, const RandomFile& file, Hdf5Contents& contents);
+// The Protobuf message in it, without magic and checksum.
+bool ParseIndexPayload(std::string_view bytes, const RandomFile& file, Hdf5Contents& contents);
 
 // Where the index of `path` may lie, in the order of preference.
 std::vector<std::string> IndexPaths(const std::string& path);

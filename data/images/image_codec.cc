@@ -93,13 +93,17 @@ std::vector<T> Place(const std::vector<float>& content, int width, int height, i
 
 }  // namespace
 
-std::size_t PixelCount(const Image& image, const std::string& name) {
+std::size_t PixelCount(const Image& image, std::uint64_t most, const std::string& name) {
   Require(image.width > 0 && image.height > 0, ExitCode::kInvalidData, name, " has no pixels");
   const std::size_t count = static_cast<std::size_t>(image.width) *
                             static_cast<std::size_t>(image.height) *
                             static_cast<std::size_t>(image.channels);
   Require(count <= kMaxValues, ExitCode::kInvalidData, name, " claims ", image.width, " x ",
           image.height, " pixels, more than is accepted");
+  Require(
+      static_cast<std::uint64_t>(image.width) * static_cast<std::uint64_t>(image.height) <= most,
+      ExitCode::kInvalidData, name, " claims ", image.width, " x ", image.height,
+      " pixels, more than a file of its size can hold: it is damaged or truncated");
   return count;
 }
 

@@ -14,6 +14,10 @@
 namespace vesalius::data {
 namespace {
 
+// Huffman codes need a bit for a block of 64 pixels; arithmetic coding of emptiness may do with
+// less.
+constexpr std::uint64_t kMostPixelsPerByte = 4096;
+
 struct Reader {
   jpeg_decompress_struct jpeg{};
   jpeg_error_mgr errors{};
@@ -97,7 +101,7 @@ Image DecodeJpeg(std::string_view bytes, const std::string& name) {
   image.width = static_cast<int>(reader.jpeg.output_width);
   image.height = static_cast<int>(reader.jpeg.output_height);
   image.channels = reader.jpeg.output_components;
-  const std::size_t count = PixelCount(image, name);
+  const std::size_t count = PixelCount(image, bytes.size() * kMostPixelsPerByte, name);
   image.u8.resize(count);
   const std::size_t stride = count / static_cast<std::size_t>(image.height);
   for (int y = 0; y < image.height; ++y)

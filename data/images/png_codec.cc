@@ -12,11 +12,14 @@
 namespace vesalius::data {
 namespace {
 
+constexpr std::uint64_t kMostInflation = 1032;  // of deflate: 258 bytes from two bits
+
 struct Reader {
   png_structp png = nullptr;
   png_infop info = nullptr;
   const char* next = nullptr;
   std::size_t left = 0;
+  std::uint64_t pixel_bits = 1;  // of the file, before it is expanded
   char message[200] = "broken";
   std::vector<png_bytep> rows;
   ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
@@ -54,6 +57,7 @@ bool ReadHeader(Reader& reader) {
   png_read_info(reader.png, reader.info);
   const png_byte colour = png_get_color_type(reader.png, reader.info);
   const png_byte depth = png_get_bit_depth(reader.png, reader.info);
+  reader.pixel_bits = std::uint64_t{depth} * png_get_channels(reader.png, reader.info);
   if (colour == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(reader.png);
   if (colour == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(reader.png);
   // A transparent colour stays a colour: only alpha channels, also those of palettes, are dropped.
@@ -111,7 +115,8 @@ Image DecodePng(std::string_view bytes, const std::string& name) {
   const bool deep = png_get_bit_depth(reader.png, reader.info) == 16;
   Require(image.channels == 1 || image.channels == 3, ExitCode::kInvalidData, name, ": PNG with ",
           image.channels, " channels");
-  const std::size_t count = PixelCount(image, name);
+  const std::size_t count =
+      PixelCount(image, bytes.size() * kMostInflation * 8 / reader.pixel_bits, name);
   deep ? image.u16.resize(count) : image.u8.resize(count);
   auto* first = deep ? reinterpret_cast<png_bytep>(image.u16.data()) : image.u8.data();
   const std::size_t stride = count / static_cast<std::size_t>(image.height) * (deep ? 2 : 1);

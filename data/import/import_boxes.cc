@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/strings.h"
 
 namespace vesalius::data {
@@ -26,6 +27,25 @@ std::array<double, 4> Numbers(const json& value, const std::string& what) {
   return numbers;
 }
 
+// A whole number, also one written like 3.0; `what` says which.
+std::int64_t Whole(const json& value, const char* what) {
+  constexpr double kLargest = 9007199254740992;  // 2^53: every smaller one is exact
+  if (value.is_number_integer()) return value.get<std::int64_t>();
+  const double number = value.is_number() ? value.get<double>() : 0.5;
+  Require(std::abs(number) < kLargest && number == std::floor(number), ExitCode::kInvalidData, what,
+          " is no whole number: ", value.dump());
+  return static_cast<std::int64_t>(number);
+}
+
+// A side of an image in pixels; 0 when it is not said.
+int Side(const json& image, const char* key) {
+  if (!image.contains(key)) return 0;
+  const std::int64_t side = Whole(image[key], key);
+  Require(side >= 0 && side <= INT32_MAX, ExitCode::kInvalidData, "an image has a ", key, " of ",
+          side);
+  return static_cast<int>(side);
+}
+
 PixelBox CornerBox(const std::string& region, const json& corners) {
   const auto [x0, y0, x1, y1] = Numbers(corners, StrCat("'", region, "'"));
   return {region, x0, y0, x1, y1, 0, 0};
@@ -37,18 +57,18 @@ std::string LastPart(const std::string& path) { return path.substr(path.find_las
 void ReadCoco(const json& root, std::unordered_map<std::string, std::vector<PixelBox>>* boxes) {
   std::map<std::int64_t, std::string> categories;
   for (const json& category : root.at("categories"))
-    categories[category.at("id")] = category.at("name");
+    categories[Whole(category.at("id"), "the id of a category")] = category.at("name");
   std::map<std::int64_t, const json*> images;
   for (const json& image : root.at("images")) {
-    images[image.at("id")] = &image;
+    images[Whole(image.at("id"), "the id of an image")] = &image;
     (*boxes)[image.at("file_name")];
   }
   for (const json& annotation : root.at("annotations")) {
-    const json& image = *images.at(annotation.at("image_id"));
+    const json& image = *images.at(Whole(annotation.at("image_id"), "an image_id"));
     const auto [x, y, w, h] = Numbers(annotation.at("bbox"), "an annotation");
-    (*boxes)[image.at("file_name")].push_back({categories.at(annotation.at("category_id")), x, y,
-                                               x + w, y + h, image.value("width", 0),
-                                               image.value("height", 0)});
+    (*boxes)[image.at("file_name")].push_back(
+        {categories.at(Whole(annotation.at("category_id"), "a category_id")), x, y, x + w, y + h,
+         Side(image, "width"), Side(image, "height")});
   }
 }
 
@@ -100,28 +120,46 @@ std::vector<PixelBox> ParseBoxesCell(const std::string& text) {
   return boxes;
 }
 
-bool CocoBoxes::Recognise(const std::string& path) {
+bool SideBoxes::RecogniseCoco(const std::string& path) {
   const json root = json::parse(ReadFile(path), nullptr, false);
   return root.is_object() && root.contains("images") && root.contains("annotations") &&
          root.contains("categories");
 }
 
-CocoBoxes CocoBoxes::FromFile(const std::string& path) {
-  CocoBoxes result;
-  try {
-    ReadCoco(json::parse(ReadFile(path)), &result.boxes_);
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& error) {  // of json, or an id that nothing has
-    Fail(ExitCode::kInvalidData, path, " does not hold COCO annotations: ", error.what());
+SideBoxes SideBoxes::FromFile(const std::string& path) {
+  SideBoxes result;
+  const std::string bytes = ReadFile(path);
+  const json root = json::parse(bytes, nullptr, false);
+  if (root.is_discarded()) {
+    result.boxes_ = ReadBoxTable(bytes, path);
+  } else {
+    try {
+      ReadCoco(root, &result.boxes_);
+    } catch (const std::exception& error) {  // ours, of json, or an id that nothing has
+      Fail(ExitCode::kInvalidData, path, " does not hold COCO annotations: ", error.what());
+    }
   }
+  std::set<std::string> regions;
+  for (const auto& [image, boxes] : result.boxes_)
+    for (const PixelBox& box : boxes) regions.insert(box.region);
+  WarnOfUnknownRegions(regions);
   return result;
 }
 
-std::vector<PixelBox> CocoBoxes::Find(const std::string& image) const {
-  auto found = boxes_.find(image);
-  if (found == boxes_.end()) found = boxes_.find(LastPart(image));
-  return found == boxes_.end() ? std::vector<PixelBox>() : found->second;
+void WarnOfUnknownRegions(const std::set<std::string>& regions) {
+  std::vector<std::string> unknown;
+  for (const std::string& region : regions)
+    if (RegionId(region) < 0) unknown.push_back(region);
+  if (!unknown.empty())
+    log::Warning("boxes of regions that are not among the ", kRegions,
+                 " known ones were passed over: ", Join(unknown, ", "));
+}
+
+std::vector<PixelBox> SideBoxes::Find(const std::string& image) const {
+  const std::string last = LastPart(image);
+  for (const std::string& name : {image, last, last.substr(0, last.find_last_of('.'))})
+    if (const auto found = boxes_.find(name); found != boxes_.end()) return found->second;
+  return {};
 }
 
 std::vector<std::string> SetBoxes(const std::vector<PixelBox>& boxes, Record* record) {

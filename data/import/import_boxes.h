@@ -2,6 +2,7 @@
 // image in, normalised centre and extent in the stored square out (docs/data.md, "Boxes").
 #pragma once
 
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -20,20 +21,29 @@ struct PixelBox {
 // [{"region": "left lung", "box": [x0, y0, x1, y1]}, ...]. Anything else: Error(kInvalidData).
 std::vector<PixelBox> ParseBoxesCell(const std::string& json);
 
-// COCO annotations by image file name.
-class CocoBoxes {
+// A side file of boxes, by image: COCO annotations, or a table (CSV, TSV, JSON Lines) with a box a
+// row (docs/importing.md, "Boxes").
+class SideBoxes {
  public:
-  // Errors: kInputMissing, kInvalidData.
-  static CocoBoxes FromFile(const std::string& path);
+  SideBoxes() = default;
+  // Warns once of regions that are not among the known ones. Errors: kInputMissing, kInvalidData.
+  static SideBoxes FromFile(const std::string& path);
   // Whether the file looks like COCO annotations (an object with images, annotations, categories).
-  static bool Recognise(const std::string& path);
+  static bool RecogniseCoco(const std::string& path);
 
-  // By the name as written in the table, else by its last part.
+  // By the name as written in the source, else by its last part, else by that without extension.
   std::vector<PixelBox> Find(const std::string& image) const;
 
  private:
   std::unordered_map<std::string, std::vector<PixelBox>> boxes_;
 };
+
+// The boxes of a table with columns for image, region and four edges, or corner and extent.
+std::unordered_map<std::string, std::vector<PixelBox>> ReadBoxTable(const std::string& bytes,
+                                                                    const std::string& name);
+
+// Warns, with their names, of regions that are not among the known ones.
+void WarnOfUnknownRegions(const std::set<std::string>& regions);
 
 // Puts `boxes` into the record, whose geometry is set: clamped to the image, the larger one where a
 // region has several. Boxes of unknown regions are passed over. Returns one sentence for each other

@@ -52,7 +52,7 @@ int FindColumn(const PairsTable& pairs, const std::string& named, const char* fl
   return column;
 }
 
-bool LooksLikePairs(const std::string& path, const ImportPairsOptions& options) {
+bool LooksLikePairs(const std::string& path, const PairsOptions& options) {
   try {
     const Table table = ReadTable(path);
     const auto has = [&](const std::string& named, const std::vector<std::string>& names) {
@@ -64,7 +64,7 @@ bool LooksLikePairs(const std::string& path, const ImportPairsOptions& options) 
   }
 }
 
-std::string FindTable(const ImportPairsOptions& options) {
+std::string FindTable(const PairsOptions& options) {
   const std::string& in = options.in;
   Require(Exists(in), ExitCode::kInputMissing, in, " does not exist; check the spelling of --in");
   if (!IsDir(in)) return in;
@@ -87,7 +87,7 @@ std::string FindTable(const ImportPairsOptions& options) {
 
 }  // namespace
 
-PairsTable ReadPairsTable(const ImportPairsOptions& options) {
+PairsTable ReadPairsTable(const PairsOptions& options) {
   PairsTable pairs;
   pairs.path = FindTable(options);
   pairs.folder = std::filesystem::path(pairs.path).parent_path();
@@ -103,12 +103,12 @@ PairsTable ReadPairsTable(const ImportPairsOptions& options) {
   return pairs;
 }
 
-std::string FindBoxesFile(const ImportPairsOptions& options, const PairsTable& pairs) {
+std::string FindBoxesFile(const PairsOptions& options, const PairsTable& pairs) {
   if (!options.boxes.empty()) return options.boxes;
   std::vector<std::string> found;
   for (const std::string& name : ListDir(pairs.folder)) {
     const std::string path = StrCat(pairs.folder, "/", name);
-    if (!IsDir(path) && HasEnding(name, {".json"}) && CocoBoxes::Recognise(path))
+    if (!IsDir(path) && HasEnding(name, {".json"}) && SideBoxes::RecogniseCoco(path))
       found.push_back(path);
   }
   Require(found.size() <= 1, ExitCode::kInvalidData, pairs.folder,

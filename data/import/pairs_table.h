@@ -17,10 +17,10 @@ struct PairsTable {
 
 // Finds and reads the table that `options.in` means. In a folder: metadata.csv or metadata.jsonl,
 // else the one table with an image and a text column. Errors: kInputMissing, kInvalidData.
-PairsTable ReadPairsTable(const ImportPairsOptions& options);
+PairsTable ReadPairsTable(const PairsOptions& options);
 
 // The COCO file that belongs to the table: `options.boxes`, else the one found beside it, else "".
 // Several beside it: Error(kInvalidData).
-std::string FindBoxesFile(const ImportPairsOptions& options, const PairsTable& table);
+std::string FindBoxesFile(const PairsOptions& options, const PairsTable& table);
 
 }  // namespace vesalius::data

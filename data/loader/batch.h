@@ -37,7 +37,8 @@ struct SourcePosition {
 struct LoaderState {
   std::uint64_t seed = 0;
   std::int64_t global_batch = 0;
-  std::int64_t samples = 0;  // consumed over the whole run
+  std::int64_t samples = 0;     // consumed over the whole run
+  std::int64_t unreadable = 0;  // of these, what could not be read (the trainer counts)
   std::vector<SourcePosition> sources;
 };
 
@@ -45,7 +46,8 @@ std::string SerializeLoaderState(const LoaderState& state);
 LoaderState ParseLoaderState(std::string_view bytes);  // Error(kInvalidData) when it is not one
 
 struct Batch {
-  std::int64_t rows = 0;  // local images; may be fewer than planned, or zero
+  std::int64_t rows = 0;     // local images; may be fewer than planned, or zero
+  std::int64_t padding = 0;  // of these, how many at the end are no samples (Tail::kPad)
   int channels = 1, size = 0;
   std::vector<std::int64_t> sample_ids;      // [rows] index in the data set
   std::vector<float> images;                 // [rows, channels, size, size], normalised
@@ -67,8 +69,8 @@ struct Batch {
 
   std::int64_t unreadable = 0;  // local records that could not be read and are missing from `rows`
   LoaderState state;            // after this batch
-  // Seconds: what Next() blocked; and summed over workers, what Dataset::Get took, texts and
-  // labels, pixels and boxes.
+  // Seconds: what Next() blocked; and summed over workers, what reading took, decoding of records
+  // and texts, pixels and boxes.
   double wait_s = 0, read_s = 0, decode_s = 0, augment_s = 0;
 };
 

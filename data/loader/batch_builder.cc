@@ -73,21 +73,34 @@ BatchBuilder::BatchBuilder(std::shared_ptr<const Dataset> dataset, const Pipelin
       image_labels_(dataset_->vocabulary().image_labels.size()),
       pixels_(PixelCount(options)) {}
 
-std::unique_ptr<Draft> BatchBuilder::Start(std::int64_t epoch, std::vector<std::int64_t> samples,
+std::unique_ptr<Draft> BatchBuilder::Start(const std::vector<Planned>& samples,
                                            bool region_texts) const {
   auto draft = std::make_unique<Draft>();
-  const std::size_t rows = samples.size();
-  draft->epoch = epoch;
   draft->region_texts = region_texts;
-  draft->rows.resize(rows);
   Batch& batch = draft->batch;
+  for (const Planned& planned : samples) {
+    if (planned.sample == Planned::kEmpty) {
+      ++draft->padding;
+      continue;
+    }
+    batch.sample_ids.push_back(planned.sample);
+    draft->rows.emplace_back().epoch = planned.epoch;
+  }
+  const std::size_t rows = draft->rows.size();
   batch.rows = static_cast<std::int64_t>(rows);
   batch.channels = options_.channels;
   batch.size = options_.image_size;
-  batch.sample_ids = std::move(samples);
   VisitRowFields(batch, [&](auto& values, std::size_t width) { values.resize(rows * width); });
   std::fill(batch.region_text.begin(), batch.region_text.end(), -1);
   return draft;
+}
+
+void BatchBuilder::Fetch(Draft& draft) const {
+  Lap lap;
+  std::vector<SampleRequest> requests;
+  for (const std::int64_t sample : draft.batch.sample_ids) requests.push_back({sample, {}});
+  draft.fetched = dataset_->Fetch(requests);
+  draft.fetch_s = lap();
 }
 
 template <typename Visit>
@@ -123,8 +136,26 @@ void BatchBuilder::RemoveUnreadable(Draft& draft) const {
                  [&](auto& values, std::size_t width) { values.resize(kept * width); });
 }
 
-Record BatchBuilder::ReadChecked(std::int64_t sample) const {
-  Record record = dataset_->Get(sample);
+// Rows that say nothing: no boxes, nothing mentioned, no text but an empty report.
+void BatchBuilder::AddPadding(Draft& draft) const {
+  Batch& batch = draft.batch;
+  const auto from = static_cast<std::size_t>(batch.rows);
+  batch.padding = draft.padding;
+  batch.rows += draft.padding;
+  const auto rows = static_cast<std::size_t>(batch.rows);
+  VisitRowFields(batch, [&](auto& values, std::size_t width) { values.resize(rows * width); });
+  const auto fill = [&](auto& values, std::size_t width, auto value) {
+    std::fill(values.begin() + static_cast<std::ptrdiff_t>(from * width), values.end(), value);
+  };
+  fill(batch.sample_ids, 1, Planned::kEmpty);
+  fill(batch.region_labels, kRegions * findings_, std::int8_t{-1});
+  fill(batch.region_abnormal, kRegions, std::int8_t{-1});
+  fill(batch.image_labels, image_labels_, std::int8_t{-1});
+  fill(batch.region_text, kRegions, -1);
+}
+
+Record BatchBuilder::ReadChecked(const Draft& draft, std::size_t row) const {
+  Record record = draft.fetched->Decode(row);
   const Image& image = record.image;
   const int size = dataset_->stored_size();
   const std::size_t values = static_cast<std::size_t>(size) * size * image.channels;
@@ -157,12 +188,12 @@ void BatchBuilder::CopyLabels(const Record& record, std::size_t row, Batch& batc
   batch.report_hash[row] = static_cast<std::int64_t>(record.report_hash);
 }
 
-void BatchBuilder::ChooseTexts(const Record& record, const RegionBoxes& boxes, const Draft& draft,
+void BatchBuilder::ChooseTexts(const Record& record, const RegionBoxes& boxes, std::int64_t epoch,
                                std::int64_t sample, std::vector<Draft::Text>& out) const {
-  for (const int region : RegionOrder(record, options_, draft.epoch, sample)) {
+  for (const int region : RegionOrder(record, options_, epoch, sample)) {
     if (out.size() == static_cast<std::size_t>(options_.rows_per_image)) break;
     if (record.box_valid[region] && !boxes.valid[region]) continue;  // cropped away
-    Random random = TextRandom(options_.seed, draft.epoch, sample, region);
+    Random random = TextRandom(options_.seed, epoch, sample, region);
     auto chosen =
         ChooseRegionText(record, region, dataset_->vocabulary(), options_.perturb, random);
     if (!chosen) continue;
@@ -184,18 +215,18 @@ void BatchBuilder::MakeRow(Draft& draft, std::size_t row) {
   Lap lap;
   Record record;
   try {
-    record = ReadChecked(sample);
+    record = ReadChecked(draft, row);
   } catch (const Error& error) {
     if (error.code() != ExitCode::kInvalidData) throw;
     LogUnreadable(sample, error.what());
     return;
   }
-  out.read_s = lap();
+  out.decode_s = lap();
 
   const std::span<float> pixels(batch.images.data() + row * pixels_, pixels_);
   RegionBoxes boxes{record.boxes, record.box_valid};
   if (options_.augment) {
-    Random random(options_.seed, Purpose::kAugment, static_cast<std::uint64_t>(draft.epoch),
+    Random random(options_.seed, Purpose::kAugment, static_cast<std::uint64_t>(out.epoch),
                   static_cast<std::uint64_t>(sample));
     boxes = Augment(record.image, boxes, options_, random, pixels);
   } else {
@@ -211,12 +242,12 @@ void BatchBuilder::MakeRow(Draft& draft, std::size_t row) {
   out.augment_s = lap();
 
   CopyLabels(record, row, batch);
-  if (draft.region_texts) ChooseTexts(record, boxes, draft, sample, out.texts);
+  if (draft.region_texts) ChooseTexts(record, boxes, out.epoch, sample, out.texts);
   if (options_.report_length > 0) {
     out.report = tokenizer_.EncodeWithSpecials(record.report, options_.report_length);
   }
   out.readable = true;
-  out.decode_s = lap();
+  out.decode_s += lap();
 }
 
 std::vector<std::int64_t> BatchBuilder::TextTokens(const Draft::Text& text) {
@@ -235,8 +266,9 @@ std::vector<std::int64_t> BatchBuilder::TextTokens(const Draft::Text& text) {
 Batch BatchBuilder::Finish(Draft& draft) {
   Lap lap;
   Batch& batch = draft.batch;
+  batch.read_s = draft.fetch_s;
+  draft.fetched.reset();
   for (const Draft::Row& row : draft.rows) {
-    batch.read_s += row.read_s;
     batch.decode_s += row.decode_s;
     batch.augment_s += row.augment_s;
   }
@@ -256,6 +288,10 @@ Batch BatchBuilder::Finish(Draft& draft) {
     }
     reports.push_back(std::move(draft.rows[row].report));
   }
+  AddPadding(draft);
+  for (std::int64_t i = 0; i < batch.padding; ++i)
+    reports.push_back(options_.report_length > 0 ? tokenizer_.EncodeWithSpecials("", 2)
+                                                 : std::vector<std::int64_t>());
   batch.texts = Pad(texts, tokenizer_.pad());
   batch.reports = Pad(reports, tokenizer_.pad());
   batch.decode_s += lap();

@@ -29,14 +29,17 @@ struct Draft {
     std::string text;  // normalised
   };
   struct Row {
+    std::int64_t epoch = 0;
     bool readable = false;
     std::vector<Text> texts;           // in the order of regions
     std::vector<std::int64_t> report;  // token ids
-    double read_s = 0, decode_s = 0, augment_s = 0;
+    double decode_s = 0, augment_s = 0;
   };
-  std::int64_t epoch = 0;
   bool region_texts = true;
   std::vector<Row> rows;  // as planned: one per sample id
+  std::int64_t padding = 0;
+  std::unique_ptr<Fetched> fetched;
+  double fetch_s = 0;
   Batch batch;
 };
 
@@ -45,11 +48,13 @@ class BatchBuilder {
   // Error(kInvalidData) when the vocabulary of the data set cannot be used.
   BatchBuilder(std::shared_ptr<const Dataset> dataset, const PipelineOptions& options);
 
-  // An empty draft for these samples of `epoch`.
-  std::unique_ptr<Draft> Start(std::int64_t epoch, std::vector<std::int64_t> samples,
-                               bool region_texts) const;
+  // An empty draft for these samples; empty places come last.
+  std::unique_ptr<Draft> Start(const std::vector<Planned>& samples, bool region_texts) const;
 
-  // Reads and fills row `row`. A record that cannot be read (Error(kInvalidData)) is logged once
+  // Reads what all rows need, near places together.
+  void Fetch(Draft& draft) const;
+
+  // Decodes and fills row `row`. A record that cannot be read (Error(kInvalidData)) is logged once
   // and left unreadable; every other exception passes through. Thread-safe for different rows.
   void MakeRow(Draft& draft, std::size_t row);
 
@@ -58,14 +63,15 @@ class BatchBuilder {
   Batch Finish(Draft& draft);
 
  private:
-  Record ReadChecked(std::int64_t sample) const;
+  Record ReadChecked(const Draft& draft, std::size_t row) const;
+  void AddPadding(Draft& draft) const;
   void LogUnreadable(std::int64_t sample, const char* reason);
   // Calls visit(vector, values a row) for every field of `batch` that has one entry a row.
   template <typename Visit>
   void VisitRowFields(Batch& batch, Visit visit) const;
   void RemoveUnreadable(Draft& draft) const;
   void CopyLabels(const Record& record, std::size_t row, Batch& batch) const;
-  void ChooseTexts(const Record& record, const RegionBoxes& boxes, const Draft& draft,
+  void ChooseTexts(const Record& record, const RegionBoxes& boxes, std::int64_t epoch,
                    std::int64_t sample, std::vector<Draft::Text>& out) const;
   std::vector<std::int64_t> TextTokens(const Draft::Text& text);
 

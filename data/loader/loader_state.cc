@@ -16,6 +16,7 @@ std::string SerializeLoaderState(const LoaderState& state) {
   proto.set_seed(state.seed);
   proto.set_global_batch(state.global_batch);
   proto.set_samples(state.samples);
+  if (state.unreadable > 0) proto.set_unreadable(state.unreadable);
   for (const SourcePosition& source : state.sources) {
     SourcePositionProto* out = proto.add_sources();
     out->set_fingerprint(source.fingerprint);
@@ -37,7 +38,9 @@ LoaderState ParseLoaderState(std::string_view bytes) {
   state.seed = proto.seed();
   state.global_batch = proto.global_batch();
   state.samples = proto.samples();
-  bool sane = proto.has_seed() && state.global_batch >= 0 && state.samples >= 0;
+  state.unreadable = proto.unreadable();
+  bool sane =
+      state.unreadable >= 0 && proto.has_seed() && state.global_batch >= 0 && state.samples >= 0;
   for (const SourcePositionProto& source : proto.sources()) {
     state.sources.push_back({source.fingerprint(), source.epoch(), source.position()});
     sane = sane && source.epoch() >= 0 && source.position() >= 0;

@@ -4,6 +4,7 @@
 #include "data/loader/pipeline.h"
 
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -18,11 +19,14 @@ namespace {
 
 constexpr std::size_t kAhead = 3;  // batches planned or decoded ahead of the consumer
 
-void Check(const PipelineOptions& o, const std::vector<std::shared_ptr<const Dataset>>& datasets) {
+void Check(const PipelineOptions& o, const Datasets& datasets) {
   const auto require = [](bool good, const char* what) {
     Require(good, ExitCode::kConfig, "data loader: ", what);
   };
-  require(datasets.size() == 1, "exactly one data set is supported");
+  require(!datasets.empty(), "no data set");
+  require(o.weights.empty() || o.weights.size() == datasets.size(), "one weight a data set");
+  for (const double weight : o.weights)
+    require(std::isfinite(weight) && weight > 0, "weights must be above 0");
   require(o.global_batch >= 1, "the global batch must be at least 1");
   require(o.ranks >= 1 && o.rank >= 0 && o.rank < o.ranks, "the rank must be below the ranks");
   require(o.workers >= 0, "the workers must be 0 or more");
@@ -39,41 +43,57 @@ void Check(const PipelineOptions& o, const std::vector<std::shared_ptr<const Dat
   require(o.max_rotate >= 0 && o.max_rotate <= 180, "the rotation must be 0 to 180 degrees");
   require(o.brightness >= 0 && o.brightness <= 1 && o.contrast >= 0 && o.contrast <= 1,
           "brightness and contrast must be 0 to 1");
-  require(datasets[0] != nullptr, "no data set");
+  for (const auto& data : datasets) {
+    require(data != nullptr, "no data set");
+    Require(data->size() > 0, ExitCode::kConfig, "data loader: ", data->path(),
+            " holds no sample of this split");
+  }
   const Dataset& data = *datasets[0];
-  Require(data.size() >= o.global_batch, ExitCode::kConfig, "data loader: ", data.path(), " holds ",
-          data.size(), " samples of this split, fewer than one global batch of ", o.global_batch,
-          "; lower trainer.global_batch or bring more data");
+  Require(datasets.size() > 1 || o.tail != Tail::kDrop || data.size() >= o.global_batch,
+          ExitCode::kConfig, "data loader: ", data.path(), " holds ", data.size(),
+          " samples of this split, fewer than one global batch of ", o.global_batch,
+          "; lower trainer.global_batch, bring more data, or set data.tail to pad or short");
 }
 
-// The state to begin with: `start` when it belongs to this data set and these options.
+// The state to begin with: `start` when it belongs to these data sets and options.
 LoaderState CheckedStart(const LoaderState& start, const PipelineOptions& options,
-                         const Dataset& dataset) {
+                         const Datasets& datasets) {
   if (start.sources.empty()) {
-    return {options.seed, options.global_batch, 0, {{dataset.fingerprint(), 0, 0}}};
+    LoaderState fresh{options.seed, options.global_batch, 0, 0, {}};
+    for (const auto& dataset : datasets) fresh.sources.push_back({dataset->fingerprint(), 0, 0});
+    return fresh;
   }
   const auto differs = [](const auto& what, const auto& then, const auto& now, const char* remedy) {
     Fail(ExitCode::kConfig, "cannot resume the data loader: ", what, " was ", then, ", now it is ",
          now, "; ", remedy, " or start a new run");
   };
-  Require(start.sources.size() == 1, ExitCode::kConfig, "cannot resume the data loader: it read ",
-          start.sources.size(), " data sets, now it has 1");
-  const SourcePosition& source = start.sources[0];
-  if (source.fingerprint != dataset.fingerprint()) {
-    differs(StrCat("the fingerprint of ", dataset.path()), source.fingerprint,
-            dataset.fingerprint(), "bring the old data set back");
-  }
-  if (start.seed != options.seed) {
-    differs("the seed", start.seed, options.seed, "set it back");
-  }
-  if (start.global_batch != options.global_batch) {
+  if (start.sources.size() != datasets.size())
+    differs("the number of data sets", start.sources.size(), datasets.size(), "set it back");
+  if (start.seed != options.seed) differs("the seed", start.seed, options.seed, "set it back");
+  if (start.global_batch != options.global_batch)
     differs("the global batch", start.global_batch, options.global_batch, "set it back");
+  for (std::size_t s = 0; s < datasets.size(); ++s) {
+    const SourcePosition& source = start.sources[s];
+    const Dataset& dataset = *datasets[s];
+    if (source.fingerprint != dataset.fingerprint())
+      differs(StrCat("the fingerprint of ", dataset.path()), source.fingerprint,
+              dataset.fingerprint(), "bring the old data set back");
+    Require(source.epoch >= 0 && source.position >= 0 && source.position <= dataset.size(),
+            ExitCode::kConfig, "cannot resume the data loader: position ", source.position,
+            " of epoch ", source.epoch, " is outside ", dataset.path(), " of ", dataset.size(),
+            " samples; resume from another checkpoint");
   }
-  Require(source.epoch >= 0 && source.position >= 0 && source.position <= dataset.size(),
-          ExitCode::kConfig, "cannot resume the data loader: position ", source.position,
-          " of epoch ", source.epoch, " is outside ", dataset.path(), " of ", dataset.size(),
-          " samples; resume from another checkpoint");
   return start;
+}
+
+Schedule ScheduleOf(const Datasets& datasets, const PipelineOptions& options) {
+  std::vector<std::int64_t> sizes;
+  std::vector<double> weights = options.weights;
+  for (const auto& dataset : datasets) {
+    sizes.push_back(dataset->size());
+    if (options.weights.empty()) weights.push_back(static_cast<double>(dataset->size()));
+  }
+  return {std::move(sizes), std::move(weights), options.seed, options.global_batch, options.tail};
 }
 
 // One batch on its way. `draft` and `batch` belong to whoever works on them until `done`; the rest
@@ -81,25 +101,27 @@ LoaderState CheckedStart(const LoaderState& start, const PipelineOptions& option
 struct Slot {
   std::unique_ptr<Draft> draft;
   LoaderState after;
-  std::size_t pending = 0;  // rows to make; 0 and not done: being finished
+  std::size_t pending = 0;  // rows to make; 0 and not done: being read or finished
   bool done = false;
   std::exception_ptr error;
   Batch batch;
 };
 
+// A row to make, or the reads of the whole batch, which come first.
 struct Task {
+  static constexpr std::size_t kFetch = ~std::size_t{0};
   std::shared_ptr<Slot> slot;
-  std::size_t row = 0;
+  std::size_t row = kFetch;
 };
 
 }  // namespace
 
 struct Pipeline::Impl {
-  Impl(std::shared_ptr<const Dataset> data, const PipelineOptions& given, const LoaderState& start)
-      : dataset(std::move(data)),
-        options(given),
-        builder(dataset, options),
-        consumed(CheckedStart(start, options, *dataset)),
+  Impl(const Datasets& datasets, const PipelineOptions& given, const LoaderState& start)
+      : options(given),
+        schedule(ScheduleOf(datasets, options)),
+        builder(JoinDatasets(datasets), options),
+        consumed(CheckedStart(start, options, datasets)),
         planned(consumed) {}
 
   ~Impl() {
@@ -141,40 +163,35 @@ struct Pipeline::Impl {
       lock.lock();
       if (error && !slot.error) slot.error = error;
     };
-    unlocked([&] { builder.MakeRow(*slot.draft, task.row); });
-    if (--slot.pending > 0) return;
+    if (task.row == Task::kFetch) {
+      unlocked([&] { builder.Fetch(*slot.draft); });
+      if (slot.error) slot.pending = 0;
+      for (std::size_t row = 0; row < slot.pending; ++row) tasks.push_back({task.slot, row});
+      work.notify_all();
+    } else {
+      unlocked([&] { builder.MakeRow(*slot.draft, task.row); });
+      --slot.pending;
+    }
+    if (slot.pending > 0) return;
     if (!slot.error) unlocked([&] { slot.batch = builder.Finish(*slot.draft); });
     slot.done = true;
     ready.notify_all();
   }
 
-  // Plans the batch after `planned` and queues its rows.
+  // Plans the batch after `planned` and queues its reads.
   void PlanOne() {
-    SourcePosition& source = planned.sources[0];
-    if (source.position + options.global_batch > dataset->size()) {
-      ++source.epoch;
-      source.position = 0;
-    }
-    const SampleOrder order(dataset->size(), options.seed, source.epoch);
+    const std::vector<Planned> step = schedule.Next(planned);
     const PositionRange slice =
-        RankSlice(source.position, options.global_batch, options.rank, options.ranks);
-    std::vector<std::int64_t> samples;
-    for (std::int64_t at = slice.begin; at < slice.end; ++at) samples.push_back(order.At(at));
-    source.position += options.global_batch;
-    planned.samples += options.global_batch;
-
+        RankSlice(0, static_cast<std::int64_t>(step.size()), options.rank, options.ranks);
     auto slot = std::make_shared<Slot>();
-    slot->pending = samples.size();
-    slot->draft = builder.Start(source.epoch, std::move(samples), options.region_texts);
+    slot->draft =
+        builder.Start({step.begin() + slice.begin, step.begin() + slice.end}, options.region_texts);
+    slot->pending = slot->draft->rows.size();
     slot->after = planned;
-    if (slot->pending == 0) {  // more ranks than samples
-      slot->batch = builder.Finish(*slot->draft);
-      slot->done = true;
-    }
     slots.push_back(slot);
     {
       const std::lock_guard lock(mutex);
-      for (std::size_t row = 0; row < slot->pending; ++row) tasks.push_back({slot, row});
+      tasks.push_back({slot});
     }
     work.notify_all();
   }
@@ -183,8 +200,8 @@ struct Pipeline::Impl {
     while (slots.size() < (options.workers > 0 ? kAhead : 1)) PlanOne();
   }
 
-  std::shared_ptr<const Dataset> dataset;
   PipelineOptions options;
+  Schedule schedule;
   BatchBuilder builder;
   LoaderState consumed, planned;  // the caller's thread only, as `slots`
   std::deque<std::shared_ptr<Slot>> slots;
@@ -196,10 +213,9 @@ struct Pipeline::Impl {
   std::vector<std::thread> threads;
 };
 
-Pipeline::Pipeline(std::vector<std::shared_ptr<const Dataset>> datasets, PipelineOptions options,
-                   const LoaderState& start) {
+Pipeline::Pipeline(const Datasets& datasets, PipelineOptions options, const LoaderState& start) {
   Check(options, datasets);
-  impl_ = std::make_unique<Impl>(datasets[0], options, start);
+  impl_ = std::make_unique<Impl>(datasets, options, start);
   impl_->StartThreads();
   impl_->PlanAhead();
 }
@@ -240,8 +256,6 @@ void Pipeline::SetRegionTexts(bool enabled) {
   impl_->PlanAhead();
 }
 
-std::int64_t Pipeline::steps_per_epoch() const {
-  return impl_->dataset->size() / impl_->options.global_batch;
-}
+std::int64_t Pipeline::steps_per_epoch() const { return impl_->schedule.steps_per_epoch(); }
 
 }  // namespace vesalius::data

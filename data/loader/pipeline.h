@@ -7,12 +7,16 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/joined_dataset.h"
 #include "data/loader/batch.h"
+#include "data/loader/schedule.h"
 
 namespace vesalius::data {
 
 struct PipelineOptions {
   std::uint64_t seed = 0;
+  Tail tail = Tail::kDrop;
+  std::vector<double> weights;     // of the data sets in the mixture; empty: their sizes
   std::int64_t global_batch = 16;  // samples a step over all ranks
   int rank = 0, ranks = 1;         // rank r takes positions [r*B/W, (r+1)*B/W) of each global batch
   int workers = 1;                 // threads of this rank; 0 = decode in Next()
@@ -35,18 +39,17 @@ struct PipelineOptions {
 
 class Pipeline {
  public:
-  // `datasets`: one for now. `start`: the state of a batch already consumed, or a default
-  // constructed one for the beginning. A state whose fingerprint, seed or global batch differs from
-  // the options is refused with Error(kConfig), as is a data set smaller than one global batch and
-  // an option out of range. Decoding ahead starts here.
-  Pipeline(std::vector<std::shared_ptr<const Dataset>> datasets, PipelineOptions options,
-           const LoaderState& start);
+  // `start`: the state of a batch already consumed, or a default constructed one for the beginning.
+  // A state whose fingerprints, seed or global batch differ from the options is refused with
+  // Error(kConfig), as are data sets that cannot be mixed or, with Tail::kDrop, a single one
+  // smaller than a global batch, and an option out of range. Decoding ahead starts here.
+  Pipeline(const Datasets& datasets, PipelineOptions options, const LoaderState& start);
   ~Pipeline();
 
-  // The next batch; blocks until it is decoded. Epochs follow one another without end; the tail of
-  // an epoch that does not fill a global batch is dropped. A record that cannot be read is missing
-  // from its batch and counted in `unreadable`; any other error of a worker is thrown here, again
-  // at every further call. Next() and SetRegionTexts() belong to one thread.
+  // The next batch; blocks until it is decoded. Epochs follow one another without end. A record
+  // that cannot be read is missing from its batch and counted in `unreadable`; any other error of a
+  // worker is thrown here, again at every further call. Next() and SetRegionTexts() belong to one
+  // thread.
   Batch Next();
 
   // From the next batch on, make region texts or not (stages). Batches decoded ahead are redone.

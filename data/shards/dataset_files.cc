@@ -59,7 +59,8 @@ class Verifier {
     for (const ShardEntry& entry : manifest_.shards) VerifyShard(entry);
     if (damages_.empty()) {
       const std::string actual = fingerprint_.Finish(manifest_.vocabulary);
-      if (actual != manifest_.fingerprint)
+      if (actual != manifest_.fingerprint &&
+          streamed_.Finish(manifest_.vocabulary) != manifest_.fingerprint)
         damages_.push_back({path, -1,
                             StrCat(path, " has fingerprint ", manifest_.fingerprint,
                                    ", its records have ", actual, kRemedy)});
@@ -96,6 +97,7 @@ class Verifier {
   void VerifyRecord(const std::string& path, const ShardEntry& entry, std::int64_t row,
                     const Record& record) {
     fingerprint_.Add(record);
+    streamed_.Add(record);
     Require(record.split == entry.splits[static_cast<std::size_t>(row)], ExitCode::kInvalidData,
             path, ", record ", row, " belongs to another split than the manifest says", kRemedy);
     if (visit_) visit_(record);
@@ -105,6 +107,7 @@ class Verifier {
   const std::function<void(const Record&)>& visit_;
   Manifest manifest_;
   Fingerprint fingerprint_;
+  StreamedFingerprint streamed_;
   std::vector<Damage> damages_;
 };
 

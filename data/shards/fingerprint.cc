@@ -55,6 +55,22 @@ void AddTexts(Digest& digest, const std::vector<std::string>& texts) {
   for (const std::string& text : texts) digest.Add(std::string_view(text));
 }
 
+void AddVocabulary(Digest& digest, const Vocabulary& vocabulary) {
+  digest.Add(static_cast<std::int64_t>(vocabulary.findings.size()));
+  for (const Finding& finding : vocabulary.findings) {
+    digest.Add(std::string_view(finding.name));
+    AddTexts(digest, finding.synonyms);
+  }
+  AddTexts(digest, vocabulary.image_labels);
+  digest.Add(static_cast<std::int64_t>(vocabulary.can.size()));
+  digest.Add(vocabulary.can.data(), vocabulary.can.size());
+  for (const int parent : vocabulary.parent) digest.Add(static_cast<std::int64_t>(parent));
+  AddTexts(digest, vocabulary.positive_forms);
+  AddTexts(digest, vocabulary.negative_forms);
+  AddTexts(digest, vocabulary.normal_forms);
+  AddTexts(digest, vocabulary.wordpieces);
+}
+
 }  // namespace
 
 std::uint32_t RecordCrc(const Record& record) {
@@ -63,24 +79,23 @@ std::uint32_t RecordCrc(const Record& record) {
   return crc;
 }
 
-void Fingerprint::Add(const Record& record) {
-  VisitRecord(record, [&](const void* data, std::size_t n) { digest_.Add(data, n); });
+std::string RecordDigest(const Record& record) {
+  Digest digest;
+  VisitRecord(record, [&](const void* data, std::size_t n) { digest.Add(data, n); });
+  return digest.Hex();
 }
 
 std::string Fingerprint::Finish(const Vocabulary& vocabulary) {
-  digest_.Add(static_cast<std::int64_t>(vocabulary.findings.size()));
-  for (const Finding& finding : vocabulary.findings) {
-    digest_.Add(std::string_view(finding.name));
-    AddTexts(digest_, finding.synonyms);
-  }
-  AddTexts(digest_, vocabulary.image_labels);
-  digest_.Add(static_cast<std::int64_t>(vocabulary.can.size()));
-  digest_.Add(vocabulary.can.data(), vocabulary.can.size());
-  for (const int parent : vocabulary.parent) digest_.Add(static_cast<std::int64_t>(parent));
-  AddTexts(digest_, vocabulary.positive_forms);
-  AddTexts(digest_, vocabulary.negative_forms);
-  AddTexts(digest_, vocabulary.normal_forms);
-  AddTexts(digest_, vocabulary.wordpieces);
+  AddVocabulary(digest_, vocabulary);
+  return digest_.Hex();
+}
+
+void StreamedFingerprint::Add(const Record& record) {
+  VisitRecord(record, [&](const void* data, std::size_t n) { digest_.Add(data, n); });
+}
+
+std::string StreamedFingerprint::Finish(const Vocabulary& vocabulary) {
+  AddVocabulary(digest_, vocabulary);
   return digest_.Hex();
 }
 

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "data/shards/fingerprint.h"
 #include "data/hdf5/hdf5_handle.h"
+#include "data/shards/fingerprint.h"
 
 namespace vesalius::data {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "data/shards/fingerprint.h"
 #include "data/hdf5/hdf5_handle.h"
+#include "data/shards/fingerprint.h"
 
 namespace vesalius::data {
 namespace {

@@ -1,11 +1,16 @@
 // base/: hashes against published vectors, the random stream, nearest names, files under faults.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cmath>
+#include <cstdlib>
+#include <functional>
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/isolated.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "tests/util/temp_dir.h"
@@ -84,6 +89,29 @@ TEST(Log, AFileThatCannotBeOpenedIsToldOnTheScreen) {
   const std::string screen = testing::internal::GetCapturedStderr();
   EXPECT_NE(screen.find("warning: /proc/nope/rank-0000.log cannot be opened"), std::string::npos)
       << screen;
+}
+
+TEST(Isolated, ResultsErrorsAndEnds) {
+  const std::string large(1 << 20, 'x');
+  EXPECT_EQ(RunIsolated([&] { return large; }), large);
+  EXPECT_EQ(RunIsolated([] { return std::string(); }), "");
+  const auto failure = [](const std::function<std::string()>& body, int seconds = 60) {
+    try {
+      RunIsolated(body, seconds);
+    } catch (const Error& error) {
+      return StrCat(static_cast<int>(error.code()), " ", error.what());
+    }
+    return std::string("none");
+  };
+  EXPECT_EQ(failure([]() -> std::string { Fail(ExitCode::kConfig, "no"); }), "78 no");
+  EXPECT_EQ(failure([]() -> std::string { std::abort(); }),
+            "65 the library that reads it gave up (signal 6)");
+  EXPECT_EQ(failure(
+                []() -> std::string {
+                  while (true) ::usleep(1000);
+                },
+                1),
+            "65 reading took longer than 1 s");
 }
 
 }  // namespace

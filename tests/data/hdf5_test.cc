@@ -274,24 +274,24 @@ TEST_F(Hdf5Test, IndexIsKeptAndRenewed) {
   const std::string kept = Path("d.h5.vidx");
   { ExpectBoxes(ArrayFile(Path("d.h5")), "x", values); }
   ASSERT_TRUE(Exists(kept));
-  std::vector<Hdf5Array> arrays;
-  EXPECT_TRUE(ParseIndex(ReadFile(kept), RandomFile(Path("d.h5")), arrays));
+  Hdf5Contents contents;
+  EXPECT_TRUE(ParseIndex(ReadFile(kept), RandomFile(Path("d.h5")), contents));
   { ExpectBoxes(ArrayFile(Path("d.h5")), "x", values); }  // from the index
   // Another file under the same name and time: the headers tell.
   struct stat before {};
   ::stat(Path("d.h5").c_str(), &before);
   std::reverse(values.begin(), values.end());
   write();
-  EXPECT_FALSE(ParseIndex(ReadFile(kept), RandomFile(Path("d.h5")), arrays));
+  EXPECT_FALSE(ParseIndex(ReadFile(kept), RandomFile(Path("d.h5")), contents));
   { ExpectBoxes(ArrayFile(Path("d.h5")), "x", values); }
   // A damaged index is none.
   std::string bytes = ReadFile(kept);
   for (std::size_t at = 0; at < bytes.size(); at += 97) {
     std::string damaged = bytes;
     damaged[at] = static_cast<char>(damaged[at] ^ 4);
-    EXPECT_FALSE(ParseIndex(damaged, RandomFile(Path("d.h5")), arrays));
+    EXPECT_FALSE(ParseIndex(damaged, RandomFile(Path("d.h5")), contents));
   }
-  EXPECT_FALSE(ParseIndex(bytes.substr(0, bytes.size() / 2), RandomFile(Path("d.h5")), arrays));
+  EXPECT_FALSE(ParseIndex(bytes.substr(0, bytes.size() / 2), RandomFile(Path("d.h5")), contents));
 }
 
 TEST_F(Hdf5Test, DamageIsNamed) {

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "data/dataset.h"
 #include "data/shards/dataset_files.h"
+#include "data/shards/manifest.h"
 #include "tests/data/image_fixtures.h"
 #include "tests/util/shared_data.h"
 #include "tests/util/temp_dir.h"
@@ -30,6 +31,19 @@ void Put(const std::string& path, const std::string& bytes) {
 
 std::string Gradient(int width, int height) {
   return GreyPng(width, height, [](int x, int y) { return 40 + x + y; });
+}
+
+struct ImportPairsOptions : PairsOptions {
+  std::string out;
+  int workers = 1;
+  std::function<void(std::int64_t, std::int64_t)> progress;
+};
+
+ImportReport ImportPairs(const ImportPairsOptions& options) {
+  return Import(*OpenPairs(options), {.out = options.out,
+                                      .size = options.size,
+                                      .workers = options.workers,
+                                      .progress = options.progress});
 }
 
 // A folder for a table and its images, and the options that import it.
@@ -344,12 +358,12 @@ TEST(ImportPairs, TwoTablesInAFolderAreRefusedUnlessOneIsMetadata) {
   EXPECT_EQ(fixture.Import(&report).at("a.png").report, "three");
 }
 
-TEST(ImportPairs, NothingUsableOrAFullDiskLeavesNothing) {
+TEST(ImportPairs, NothingUsableOrAFullDiskLeavesNoDataSet) {
   Fixture fixture;
   fixture.TableFile("pairs.csv", "image,text\ngone.png,hello\n");
   const auto [code, message] = Caught(fixture.options);
   EXPECT_EQ(code, ExitCode::kInvalidData);
-  EXPECT_THAT(message, HasSubstr("none of its 1 rows"));
+  EXPECT_THAT(message, HasSubstr("none of the 1 items"));
   EXPECT_THAT(message, HasSubstr("not found"));
   EXPECT_FALSE(Exists(fixture.options.out));
 
@@ -367,7 +381,7 @@ TEST(ImportPairs, NothingUsableOrAFullDiskLeavesNothing) {
     if (fault.first == ExitCode::kFinished) break;
     EXPECT_EQ(fault.first, ExitCode::kCannotCreate) << fault.second;
     EXPECT_THAT(fault.second, HasSubstr(fixture.options.out));
-    EXPECT_FALSE(Exists(fixture.options.out)) << operation << fault.second;
+    EXPECT_FALSE(Exists(ManifestPath(fixture.options.out))) << operation << fault.second;
   }
   EXPECT_EQ(fixture.Read().size(), 1u);
 }

@@ -221,7 +221,7 @@ TEST(Pipeline, ForeignStateIsRefused) {
   refused(state, other, "global batch was 10, now it is 11");
   LoaderState two = state;
   two.sources.push_back(two.sources[0]);
-  refused(two, options, "2 data sets");
+  refused(two, options, "number of data sets was 2");
   LoaderState outside = state;
   outside.sources[0].position = 48;
   refused(outside, options, "position 48");
@@ -493,8 +493,8 @@ TEST(Pipeline, SecondsAreCounted) {
   PipelineOptions options = Augmented(20);
   options.workers = 0;
   const Batch batch = Pipeline({data}, options, {}).Next();
-  EXPECT_GT(batch.read_s, 0.002);
-  EXPECT_GT(batch.decode_s, 0);
+  EXPECT_GT(batch.read_s, 0);
+  EXPECT_GT(batch.decode_s, 0.002);
   EXPECT_GT(batch.augment_s, 0);
   EXPECT_GE(batch.wait_s, batch.read_s + batch.decode_s + batch.augment_s);
 }

@@ -16,11 +16,13 @@ expect() {
   fi
 }
 
-expect 64 "build demo test bench pairs format lint help" ./run biuld
+expect 64 "build demo test bench fuzz pairs format lint help" ./run biuld
 expect 0 "usage: ./run" ./run help
 expect 0 "usage: ./run" ./run
 expect 64 "--cuda-runtime" ./run build --cuda
 expect 64 "no 'nonsense'; there are:" ./run bench nonsense
+expect 64 "no 'nonsense'; there are: " ./run fuzz nonsense
+expect 64 "--minutes wants a number" ./run fuzz table --minutes many
 expect 64 "--json wants a file" ./run bench --json
 expect 64 "whole number" bash launch/demo.sh --seed many
 expect 64 "unknown argument" bash launch/demo.sh --sed 1

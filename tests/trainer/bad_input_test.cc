@@ -182,6 +182,12 @@ TEST(BadDataTest, DamagedRecordsLeaveTheirStepsOnEveryRankAlike) {
   EXPECT_LE(missing, 10);
   ExpectNearMetrics(Data().run("damaged-3"), Data().run("damaged-1"), 1e-4);
   ExpectNearMetrics(Data().run("damaged-2"), Data().run("damaged-1"), 1e-4);
+  // Past the limit all ranks stop, and say why.
+  const Outcome stopped =
+      Shell(Replace(Data().Line("limited", kTwoMpi, Steps(10) + "--set data.max_unreadable=0"),
+                    "--data " + Data().data(), "--data " + data));
+  EXPECT_EQ(stopped.status, 65);
+  EXPECT_THAT(stopped.output, AllOf(HasSubstr("data.max_unreadable = 0"), HasSubstr(data)));
 }
 
 TEST(BadOutputTest, ARunFolderThatCannotBeMadeIsNamed) {
