@@ -1,6 +1,6 @@
-// `./run bench shuffle`: what the order of 20 million samples costs. Starting an epoch: the plan of
-// its first step on one of eight ranks, against the shuffled list of others (Fisher-Yates).
-// Resuming: from the bytes of a checkpoint at position 10 million to the next step's plan. And the
+// `./run bench shuffle`: what the order of 20 million samples costs. Starting an epoch: all 4,096
+// samples of its first step, against the shuffled list of others (Fisher-Yates).
+// Resuming: from the bytes of a checkpoint at position 10 million to the next step. And the
 // quality of 1,000 orders: how many are outside the 99 % band of truly random ones in the
 // correlation of neighbours and in the chi-square of where samples come (docs/loader.md).
 #include <chrono>
@@ -11,7 +11,7 @@
 #include "base/random.h"
 #include "bench/harness.h"
 #include "bench/order_quality.h"
-#include "data/loader/step_planner.h"
+#include "data/loader/schedule.h"
 
 namespace vesalius::bench {
 namespace {
@@ -34,23 +34,11 @@ std::int64_t AnonymousBytes() {
   return 0;
 }
 
-data::PipelineOptions Options() {
-  data::PipelineOptions options;
-  options.global_batch = kBatch;
-  return options;
-}
-
-const std::vector<data::Source>& Sources() {
-  static const std::vector<data::Source> sources = {{"samples", "f00d", kSamples}};
-  return sources;
-}
-
-// The next step's plan, and the samples of one rank of eight; their sum, so that nothing is left
-// out.
-std::int64_t PlanStep(data::StepPlanner& planner) {
-  const std::vector<data::PlannedRow> step = planner.Next();
+// The samples of a whole step, over all ranks; their sum, so that nothing is left out.
+std::int64_t PlanStep(data::LoaderState& state) {
+  const data::Schedule schedule({kSamples}, {1}, 1, kBatch, data::Tail::kDrop);
   std::int64_t sum = 0;
-  for (std::size_t row = 0; row < step.size() / 8; ++row) sum += planner.SampleOf(step[row]);
+  for (const data::Planned& planned : schedule.Next(state)) sum += planned.sample;
   return sum;
 }
 
@@ -61,8 +49,7 @@ double EpochMilliseconds() {
   data::LoaderState state;
   state.global_batch = kBatch;
   state.sources = {{"f00d", ++epoch, kSamples}};  // its last sample was the last step's
-  data::StepPlanner planner(Sources(), Options(), state);
-  return Milliseconds([&] { sink = PlanStep(planner); });
+  return Milliseconds([&] { sink = PlanStep(state); });
 }
 
 double FisherYatesMilliseconds() {
@@ -81,8 +68,8 @@ double ResumeMilliseconds() {
   state.sources = {{"f00d", 3, kPosition}};
   const std::string stored = data::SerializeLoaderState(state);
   return Milliseconds([&] {
-    data::StepPlanner planner(Sources(), Options(), data::ParseLoaderState(stored));
-    sink = PlanStep(planner);
+    data::LoaderState resumed = data::ParseLoaderState(stored);
+    sink = PlanStep(resumed);
   });
 }
 

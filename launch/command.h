@@ -47,6 +47,7 @@ Command ImportChexzeroCommand();
 Command ImportDicomCommand();
 Command ImportPairsCommand();
 Command InspectCommand();
+Command BenchDataCommand();
 Command PretrainCommand();
 Command EvaluateCommand();
 Command ExportCommand();

@@ -5,8 +5,9 @@ namespace vesalius::launch {
 const std::vector<Command>& Commands() {
   static const std::vector<Command> commands = {
       PhantomCommand(), ImportPairsCommand(), ImportChexzeroCommand(), ImportDicomCommand(),
-      InspectCommand(), PretrainCommand(),    EvaluateCommand(),       ExportCommand(),
-      EmbedCommand(),   TokenizeCommand(),    PlanCommand(),           VersionCommand()};
+      InspectCommand(), BenchDataCommand(),   PretrainCommand(),       EvaluateCommand(),
+      ExportCommand(),  EmbedCommand(),       TokenizeCommand(),       PlanCommand(),
+      VersionCommand()};
   return commands;
 }
 

@@ -10,7 +10,7 @@
 
 #include "base/random.h"
 #include "data/dataset.h"
-#include "data/loader/options.h"
+#include "data/loader/pipeline.h"
 #include "data/record.h"
 
 namespace vesalius::data {

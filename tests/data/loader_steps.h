@@ -88,7 +88,7 @@ using Step = std::map<std::int64_t, Sample>;  // by sample id
 
 // `repeats`: a sample may come twice, at the end of its set's epoch and in the next one.
 inline void AddTo(Step& step, const Batch& batch, bool repeats = false) {
-  for (std::int64_t row = 0; row < batch.rows - batch.padded; ++row) {
+  for (std::int64_t row = 0; row < batch.rows - batch.padding; ++row) {
     std::int64_t key = batch.sample_ids[row];
     while (repeats && step.contains(key)) key += 1'000'000;
     EXPECT_TRUE(step.emplace(key, SampleOf(batch, row)).second)

@@ -165,7 +165,7 @@ TEST(TokenStore, BalancesRanksWithoutChangingTheStep) {
     return worst;
   };
   const double before = spread(options);
-  options.tokens = {Open(*data, {dir.path()})};
+  options.tokens = Open(*data, {dir.path()});
   EXPECT_TRUE(Collect(data, options, 4, 8) == expected);
   EXPECT_TRUE(Collect(data, options, 3, 8) == expected);
   const double after = spread(options);
