@@ -4,15 +4,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "checkpoints/inspect.h"
-#include "data/inspect.h"
+#include "data/inspect/inspect.h"
 #include "launch/command.h"
 #include "launch/flags.h"
 #include "launch/output.h"
 
 namespace vesalius::launch {
 namespace {
-
-constexpr int kPictures = 16;
 
 std::string Scalar(const nlohmann::json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
@@ -53,11 +51,14 @@ ExitCode Run(const Arguments& arguments) {
          " is a checkpoint; `vesalius evaluate --pictures` draws its predictions");
   const nlohmann::json found =
       dataset ? data::InspectDataset(path) : checkpoints::InspectCheckpoint(path);
-  PrintTree(found, "");
+  if (found.contains("regions"))
+    Print(data::InspectionTables(found));
+  else
+    PrintTree(found, "");
   if (!FLAGS_json.empty()) WriteFileAtomic(FLAGS_json, found.dump(2) + "\n");
   if (!FLAGS_pictures.empty()) {
-    data::DrawDataset(path, FLAGS_pictures, kPictures);
-    Print(StrCat("pictures with boxes: ", FLAGS_pictures, "\n"));
+    data::DrawDataset(path, found, FLAGS_pictures);
+    Print(StrCat("\npictures with boxes, sheets and histograms: ", FLAGS_pictures, "\n"));
   }
   return ExitCode::kFinished;
 }
@@ -72,7 +73,8 @@ Command InspectCommand() {
           "vesalius phantom --out $d/phantom --samples 200\n"
           "vesalius inspect $d/phantom --pictures $d/pictures",
           {{"json", "FILE", "also writes it all as JSON"},
-           {"pictures", "DIR", "draws some images with their boxes as PNG files (data sets)"}},
+           {"pictures", "DIR",
+            "draws images with boxes, contact sheets and histograms as PNG (data sets)"}},
           Run};
 }
 
