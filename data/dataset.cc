@@ -22,7 +22,11 @@ class FetchedLater final : public Fetched {
   Record Decode(std::size_t i) const override {
     Invariant(i < requests_.size(), "request ", i, " of ", requests_.size());
     Record record = dataset_.Get(requests_[i].index);
-    if (requests_[i].window.width > 0) record.image = CutWindow(record.image, requests_[i].window);
+    if (requests_[i].window.width == 0) return record;
+    const int side = dataset_.stored_size();
+    Require(record.image.width == side && record.image.height == side, ExitCode::kInvalidData,
+            dataset_.path(), ": record ", requests_[i].index, " is no square of ", side, " pixels");
+    record.image = CutWindow(record.image, requests_[i].window);
     return record;
   }
 
@@ -143,6 +147,8 @@ void Audit(const DatasetFiles& files) {
 std::unique_ptr<Fetched> Dataset::Fetch(std::span<const SampleRequest> requests) const {
   return std::make_unique<FetchedLater>(*this, requests);
 }
+
+std::string Dataset::Report(std::int64_t index) const { return Get(index).report; }
 
 Image CutWindow(const Image& image, const Window& window) {
   Invariant(window.x >= 0 && window.y >= 0 && window.width > 0 && window.height > 0 &&

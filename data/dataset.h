@@ -42,6 +42,8 @@ class Dataset {
   // sort and merge its reads. Windows reach no further than the stored square. The result needs
   // this data set to live on. Default: Decode() calls Get() and cuts the window out.
   virtual std::unique_ptr<Fetched> Fetch(std::span<const SampleRequest> requests) const;
+  // The report of record `index` alone; the record is not verified. Default: that of Get(index).
+  virtual std::string Report(std::int64_t index) const;
   virtual const Vocabulary& vocabulary() const = 0;
   // Hex digest over everything that training can see; equal for equal content.
   virtual const std::string& fingerprint() const = 0;

@@ -26,6 +26,10 @@ class JoinedDataset final : public Dataset {
     const std::size_t part = PartOf(index);
     return parts_[part]->Get(index - first_[part]);
   }
+  std::string Report(std::int64_t index) const override {
+    const std::size_t part = PartOf(index);
+    return parts_[part]->Report(index - first_[part]);
+  }
   std::unique_ptr<Fetched> Fetch(std::span<const SampleRequest> requests) const override {
     auto fetched = std::make_unique<JoinedFetched>();
     std::vector<std::vector<SampleRequest>> by_part(parts_.size());

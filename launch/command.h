@@ -49,6 +49,7 @@ Command ImportPairsCommand();
 Command ImportImagenomeCommand();
 Command ImportOpenICommand();
 Command InspectCommand();
+Command BenchDataCommand();
 Command PretrainCommand();
 Command EvaluateCommand();
 Command ExportCommand();

@@ -5,9 +5,9 @@ namespace vesalius::launch {
 const std::vector<Command>& Commands() {
   static const std::vector<Command> commands = {
       PhantomCommand(),        ImportPairsCommand(), ImportOpenICommand(), ImportImagenomeCommand(),
-      ImportChexzeroCommand(), ImportDicomCommand(), InspectCommand(),     PretrainCommand(),
-      EvaluateCommand(),       ExportCommand(),      EmbedCommand(),       TokenizeCommand(),
-      PlanCommand(),           VersionCommand()};
+      ImportChexzeroCommand(), ImportDicomCommand(), InspectCommand(),     BenchDataCommand(),
+      PretrainCommand(),       EvaluateCommand(),    ExportCommand(),      EmbedCommand(),
+      TokenizeCommand(),       PlanCommand(),        VersionCommand()};
   return commands;
 }
 

@@ -21,11 +21,12 @@ using google::protobuf::TextFormat;
 
 // Keys that may change when a run goes on; the manual lists them too.
 const std::set<std::string> kMayChange = {
-    "trainer.steps",       "trainer.threads",    "trainer.checkpoint_every",
-    "trainer.keep",        "trainer.eval_every", "data.workers",
-    "dist.bucket_bytes",   "dist.deadline",      "data.max_unreadable",
-    "trainer.audit_every", "dist.contrast",      "dist.logit_cache_mb",
-    "dist.exchange",       "dist.table",         "dist.table_mb"};
+    "trainer.steps",       "trainer.threads",     "trainer.checkpoint_every",
+    "trainer.keep",        "trainer.eval_every",  "data.workers",
+    "dist.bucket_bytes",   "dist.deadline",       "data.max_unreadable",
+    "data.token_cache",    "trainer.audit_every", "dist.contrast",
+    "dist.logit_cache_mb", "dist.exchange",       "dist.table",
+    "dist.table_mb"};
 
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
@@ -305,10 +306,10 @@ DataConfig ReadData(const DataProto& in, int positions, double pair, const Check
   const data::Tail tail = in.tail() == "pad"     ? data::Tail::kPad
                           : in.tail() == "short" ? data::Tail::kShort
                                                  : data::Tail::kDrop;
-  return {in.workers(),     in.vocab(),         in.rows(),      in.perturb(),
-          in.text_length(), in.report_length(), in.mean(),      in.std(),
-          in.augment(),     in.min_crop(),      in.max_shift(), in.max_rotate(),
-          in.brightness(),  in.contrast(),      tail,           in.max_unreadable()};
+  return {in.workers(),        in.vocab(),      in.rows(),       in.perturb(),  in.text_length(),
+          in.report_length(),  in.mean(),       in.std(),        in.augment(),  in.min_crop(),
+          in.max_shift(),      in.max_rotate(), in.brightness(), in.contrast(), tail,
+          in.max_unreadable(), in.token_cache()};
 }
 
 DistConfig ReadDist(const DistProto& in, bool float64, const Checker& check) {

@@ -36,6 +36,7 @@ struct DataConfig {
   double min_crop, max_shift, max_rotate, brightness, contrast;
   data::Tail tail;
   std::int64_t max_unreadable;
+  bool token_cache;
 };
 
 struct DistConfig {

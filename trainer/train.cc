@@ -4,9 +4,11 @@
 #include "base/log.h"
 #include "checkpoints/reader.h"
 #include "data/loader/pipeline.h"
+#include "data/loader/token_store.h"
 #include "dist/tensor.h"
 #include "trainer/comm_trace.h"
 #include "trainer/evaluation.h"
+#include "trainer/pinned_memory.h"
 #include "trainer/run_record.h"
 #include "trainer/schedule.h"
 #include "trainer/stop_signal.h"
@@ -29,6 +31,7 @@ class Session {
 
  private:
   data::PipelineOptions LoaderOptions();
+  std::shared_ptr<const data::TokenStore> OpenTokens();
   void CountUnreadable(const data::LoaderState& state, std::int64_t of_step);
   Outcome Step(std::int64_t step);
   void Save(std::int64_t step);
@@ -44,6 +47,7 @@ class Session {
   Tables tables_;
   TableMeter table_meter_;
   data::LoaderState loader_state_;
+  std::unique_ptr<std::pmr::memory_resource> pixel_memory_;  // outlives the pipeline
   std::unique_ptr<data::Pipeline> pipeline_;
   checkpoints::Writer writer_;
   CommTrace comm_trace_;
@@ -57,6 +61,7 @@ Session::Session(const TrainContext& context)
       config_(context.config),
       lead_(context.comm.rank() == 0),
       train_step_(context.config, context.vocabulary, context.device, context.comm),
+      pixel_memory_(PinnedMemory(context.device)),
       writer_({context.run_folder, context.comm.rank(), context.comm.size(), config_.trainer.keep},
               context.attempt,
               [&context](const std::string& name, const std::string& mine) {
@@ -71,7 +76,27 @@ data::PipelineOptions Session::LoaderOptions() {
   out.report_length = train_step_.model().NeedsReports() ? config_.data.report_length : 0;
   out.region_texts = train_step_.model().NeedsRegionTexts(stage_);
   out.weights = context_.sources.weights;
+  out.pixel_memory = pixel_memory_.get();
+  if (out.report_length > 0 && config_.data.token_cache) out.tokens = OpenTokens();
   return out;
+}
+
+// Collective. The lead makes the file when it is missing; the others find it, or, on a file system
+// of their own, make theirs.
+std::shared_ptr<const data::TokenStore> Session::OpenTokens() {
+  const auto open = [&] {
+    const std::vector<std::string> folders = {context_.sources.datasets[0]->path(),
+                                              context_.run_folder + "/tokens"};
+    return data::OpenTokenStore(*context_.train, folders,
+                                [&](std::int64_t done, std::int64_t total) {
+                                  if (lead_ && done == 1)
+                                    log::Info("tokenising ", total, " reports, once");
+                                });
+  };
+  std::shared_ptr<const data::TokenStore> tokens;
+  if (lead_) tokens = open();
+  dist::AllGatherBytes(context_.comm, "token file", "");
+  return lead_ ? tokens : open();
 }
 
 // Loads the checkpoint that all ranks agreed on; returns the steps already done.

@@ -22,6 +22,7 @@ class Decorated : public data::Dataset {
       std::span<const data::SampleRequest> requests) const override {
     return inner_->Fetch(requests);
   }
+  std::string Report(std::int64_t index) const override { return inner_->Report(index); }
   const data::Vocabulary& vocabulary() const override { return vocabulary_; }
   const std::string& fingerprint() const override { return inner_->fingerprint(); }
   int stored_size() const override { return inner_->stored_size(); }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "data/dataset.h"
 #include "data/loader/pipeline.h"
 #include "data/record.h"
 
@@ -19,6 +20,31 @@ struct RegionBoxes {
   std::array<Box, kRegions> box{};
   std::array<std::uint8_t, kRegions> valid{};
 };
+
+// How the model looks at a stored square: a crop of side `side` about `centre`, resized to the
+// output, shifted and rotated; then brightness as a factor and contrast about the image's mean,
+// both clamped to [0, 1]. Lengths are shares of the square's side. Default: all of it, as it is.
+struct Look {
+  double centre_x = 0.5, centre_y = 0.5, side = 1, shift_x = 0, shift_y = 0, cos = 1, sin = 0;
+  double brightness = 1, contrast = 1;
+};
+
+// As the options' augmentation says. Always draws the same number of values, so one option's value
+// does not change what another draws.
+Look DrawLook(const PipelineOptions& options, Random& random);
+
+// The part of a stored square that Render() needs for this look: reading more makes no difference
+// to a bit.
+Window WindowOf(const Look& look, int stored_size, int image_size);
+
+// `image`, the `window` of a stored square (all of it at width 0), seen through `look`, normalised
+// -> `pixels` [channels, image_size, image_size]: one affine resampling; black outside the square.
+void Render(const Image& image, const Window& window, int stored_size, const Look& look,
+            const PipelineOptions& options, std::span<float> pixels);
+
+// A box becomes the hull of its mapped corners, clipped to the square, and stays valid where at
+// least half of the hull's area remains.
+RegionBoxes MapBoxes(const RegionBoxes& boxes, const Look& look);
 
 // Floats of one image: channels * image_size * image_size.
 std::size_t PixelCount(const PipelineOptions& options);
@@ -31,12 +57,7 @@ std::size_t PixelCount(const PipelineOptions& options);
 void Prepare(const Image& image, const PipelineOptions& options, std::span<float> pixels);
 std::vector<float> Prepare(const Record& record, const PipelineOptions& options);
 
-// As Prepare() with the options' augmentation: one affine resampling (crop of side [min_crop, 1]
-// resized, shift, rotation about the crop's centre; black outside the image), brightness as a
-// factor, contrast about the image's mean, both clamped to [0, 1]. A box becomes the hull of its
-// mapped corners, clipped to the square, and stays valid where at least half of the hull's area
-// remains. Always draws the same number of values, so one option's value does not change what
-// another draws.
+// As Prepare() with a look drawn from `random`: DrawLook, Render and MapBoxes.
 RegionBoxes Augment(const Image& image, const RegionBoxes& boxes, const PipelineOptions& options,
                     Random& random, std::span<float> pixels);
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <string>
 #include <vector>
 
@@ -46,11 +47,14 @@ std::string SerializeLoaderState(const LoaderState& state);
 LoaderState ParseLoaderState(std::string_view bytes);  // Error(kInvalidData) when it is not one
 
 struct Batch {
+  explicit Batch(std::pmr::memory_resource* pixel_memory = std::pmr::get_default_resource())
+      : images(pixel_memory) {}
+
   std::int64_t rows = 0;     // local images; may be fewer than planned, or zero
   std::int64_t padding = 0;  // of these, how many at the end are no samples (Tail::kPad)
   int channels = 1, size = 0;
   std::vector<std::int64_t> sample_ids;      // [rows] index in the data set
-  std::vector<float> images;                 // [rows, channels, size, size], normalised
+  std::pmr::vector<float> images;            // [rows, channels, size, size], normalised
   std::vector<float> boxes;                  // [rows, 29, 4] cx cy w h of the augmented square
   std::vector<std::uint8_t> box_valid;       // [rows, 29]
   std::vector<std::int8_t> region_labels;    // [rows, 29, F]
@@ -69,7 +73,7 @@ struct Batch {
 
   std::int64_t unreadable = 0;  // local records that could not be read and are missing from `rows`
   LoaderState state;            // after this batch
-  // Seconds: what Next() blocked; and summed over workers, what reading took, decoding of records
+  // Seconds: what Next() blocked; and summed over threads, what reading took, decoding of records
   // and texts, pixels and boxes.
   double wait_s = 0, read_s = 0, decode_s = 0, augment_s = 0;
 };

@@ -9,8 +9,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "data/loader/augment.h"
 #include "data/loader/region_text.h"
+#include "data/loader/token_store.h"
 
 namespace vesalius::data {
 namespace {
@@ -75,7 +75,8 @@ BatchBuilder::BatchBuilder(std::shared_ptr<const Dataset> dataset, const Pipelin
 
 std::unique_ptr<Draft> BatchBuilder::Start(const std::vector<Planned>& samples,
                                            bool region_texts) const {
-  auto draft = std::make_unique<Draft>();
+  auto draft = std::make_unique<Draft>(
+      options_.pixel_memory != nullptr ? options_.pixel_memory : std::pmr::get_default_resource());
   draft->region_texts = region_texts;
   Batch& batch = draft->batch;
   for (const Planned& planned : samples) {
@@ -86,20 +87,33 @@ std::unique_ptr<Draft> BatchBuilder::Start(const std::vector<Planned>& samples,
     batch.sample_ids.push_back(planned.sample);
     draft->rows.emplace_back().epoch = planned.epoch;
   }
-  const std::size_t rows = draft->rows.size();
-  batch.rows = static_cast<std::int64_t>(rows);
+  batch.rows = std::ssize(draft->rows);
   batch.channels = options_.channels;
   batch.size = options_.image_size;
-  VisitRowFields(batch, [&](auto& values, std::size_t width) { values.resize(rows * width); });
-  std::fill(batch.region_text.begin(), batch.region_text.end(), -1);
   return draft;
 }
 
 void BatchBuilder::Fetch(Draft& draft) const {
   Lap lap;
   std::vector<SampleRequest> requests;
-  for (const std::int64_t sample : draft.batch.sample_ids) requests.push_back({sample, {}});
+  for (std::size_t i = 0; i < draft.rows.size(); ++i) {
+    Draft::Row& row = draft.rows[i];
+    const std::int64_t sample = draft.batch.sample_ids[i];
+    if (options_.augment) {
+      Random random(options_.seed, Purpose::kAugment, static_cast<std::uint64_t>(row.epoch),
+                    static_cast<std::uint64_t>(sample));
+      row.look = DrawLook(options_, random);
+      row.window = WindowOf(row.look, dataset_->stored_size(), options_.image_size);
+    }
+    requests.push_back({sample, row.window});
+  }
   draft.fetched = dataset_->Fetch(requests);
+  const std::size_t rows = draft.rows.size();
+  VisitRowFields(draft.batch, [&](auto& values, std::size_t width) {
+    values.reserve((rows + static_cast<std::size_t>(draft.padding)) * width);
+    values.resize(rows * width);
+  });
+  std::fill(draft.batch.region_text.begin(), draft.batch.region_text.end(), -1);
   draft.fetch_s = lap();
 }
 
@@ -157,9 +171,11 @@ void BatchBuilder::AddPadding(Draft& draft) const {
 Record BatchBuilder::ReadChecked(const Draft& draft, std::size_t row) const {
   Record record = draft.fetched->Decode(row);
   const Image& image = record.image;
-  const int size = dataset_->stored_size();
-  const std::size_t values = static_cast<std::size_t>(size) * size * image.channels;
-  Require(image.width == size && image.height == size &&
+  const Window& window = draft.rows[row].window;
+  const int width = window.width > 0 ? window.width : dataset_->stored_size();
+  const int height = window.width > 0 ? window.height : dataset_->stored_size();
+  const std::size_t values = static_cast<std::size_t>(width) * height * image.channels;
+  Require(image.width == width && image.height == height &&
               (image.channels == 1 || image.channels == 3) &&
               (image.deep() ? image.u16.size() : image.u8.size()) == values &&
               record.region_labels.size() == kRegions * findings_ &&
@@ -208,6 +224,24 @@ void BatchBuilder::ChooseTexts(const Record& record, const RegionBoxes& boxes, s
             [](const Draft::Text& a, const Draft::Text& b) { return a.region < b.region; });
 }
 
+void BatchBuilder::CopyBoxes(const RegionBoxes& boxes, std::size_t row, Batch& batch) const {
+  for (int r = 0; r < kRegions; ++r) {
+    if (!boxes.valid[r]) continue;
+    const Box& box = boxes.box[r];
+    const float values[4] = {box.cx, box.cy, box.w, box.h};
+    std::copy_n(values, 4, batch.boxes.begin() + (row * kRegions + r) * 4);
+    batch.box_valid[row * kRegions + r] = 1;
+  }
+}
+
+std::vector<std::int64_t> BatchBuilder::ReportTokens(const Record& record,
+                                                     std::int64_t sample) const {
+  if (options_.tokens != nullptr)
+    if (auto ids = options_.tokens->Read(sample))
+      return tokenizer_.WithSpecials(*std::move(ids), options_.report_length);
+  return tokenizer_.EncodeWithSpecials(record.report, options_.report_length);
+}
+
 void BatchBuilder::MakeRow(Draft& draft, std::size_t row) {
   Draft::Row& out = draft.rows[row];
   Batch& batch = draft.batch;
@@ -223,29 +257,15 @@ void BatchBuilder::MakeRow(Draft& draft, std::size_t row) {
   }
   out.decode_s = lap();
 
-  const std::span<float> pixels(batch.images.data() + row * pixels_, pixels_);
-  RegionBoxes boxes{record.boxes, record.box_valid};
-  if (options_.augment) {
-    Random random(options_.seed, Purpose::kAugment, static_cast<std::uint64_t>(out.epoch),
-                  static_cast<std::uint64_t>(sample));
-    boxes = Augment(record.image, boxes, options_, random, pixels);
-  } else {
-    Prepare(record.image, options_, pixels);
-  }
-  for (int r = 0; r < kRegions; ++r) {
-    if (!boxes.valid[r]) continue;
-    const Box& box = boxes.box[r];
-    const float values[4] = {box.cx, box.cy, box.w, box.h};
-    std::copy_n(values, 4, batch.boxes.begin() + (row * kRegions + r) * 4);
-    batch.box_valid[row * kRegions + r] = 1;
-  }
+  const RegionBoxes boxes = MapBoxes({record.boxes, record.box_valid}, out.look);
+  CopyBoxes(boxes, row, batch);
+  Render(record.image, out.window, dataset_->stored_size(), out.look, options_,
+         {batch.images.data() + row * pixels_, pixels_});
   out.augment_s = lap();
 
   CopyLabels(record, row, batch);
   if (draft.region_texts) ChooseTexts(record, boxes, out.epoch, sample, out.texts);
-  if (options_.report_length > 0) {
-    out.report = tokenizer_.EncodeWithSpecials(record.report, options_.report_length);
-  }
+  if (options_.report_length > 0) out.report = ReportTokens(record, sample);
   out.readable = true;
   out.decode_s += lap();
 }

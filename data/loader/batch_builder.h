@@ -1,6 +1,6 @@
-// Makes one rank's batch out of records, without knowing about threads: rows are independent of
-// each other and may be made concurrently and in any order, then the batch is finished once.
-// Everything random is keyed by (seed, epoch, sample).
+// Makes one rank's batch out of records, without knowing about threads: its reads are done at once,
+// then rows are independent of each other and may be made concurrently and in any order, then the
+// batch is finished once. Everything random is keyed by (seed, epoch, sample).
 #pragma once
 
 #include <cstdint>
@@ -12,16 +12,17 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/loader/augment.h"
 #include "data/loader/batch.h"
 #include "data/loader/pipeline.h"
 #include "data/text/tokenizer.h"
 
 namespace vesalius::data {
 
-struct RegionBoxes;
-
 // A batch in the making. Row i writes to its own places only.
 struct Draft {
+  explicit Draft(std::pmr::memory_resource* pixel_memory) : batch(pixel_memory) {}
+
   struct Text {
     int region = 0;
     bool truth = true;
@@ -30,6 +31,8 @@ struct Draft {
   };
   struct Row {
     std::int64_t epoch = 0;
+    Look look;      // how the model sees the image; set by Fetch(), as
+    Window window;  // the part of it that is read
     bool readable = false;
     std::vector<Text> texts;           // in the order of regions
     std::vector<std::int64_t> report;  // token ids
@@ -51,7 +54,7 @@ class BatchBuilder {
   // An empty draft for these samples; empty places come last.
   std::unique_ptr<Draft> Start(const std::vector<Planned>& samples, bool region_texts) const;
 
-  // Reads what all rows need, near places together.
+  // Reads what all rows need, near places together, and of images what will be seen.
   void Fetch(Draft& draft) const;
 
   // Decodes and fills row `row`. A record that cannot be read (Error(kInvalidData)) is logged once
@@ -70,9 +73,11 @@ class BatchBuilder {
   template <typename Visit>
   void VisitRowFields(Batch& batch, Visit visit) const;
   void RemoveUnreadable(Draft& draft) const;
+  void CopyBoxes(const RegionBoxes& boxes, std::size_t row, Batch& batch) const;
   void CopyLabels(const Record& record, std::size_t row, Batch& batch) const;
   void ChooseTexts(const Record& record, const RegionBoxes& boxes, std::int64_t epoch,
                    std::int64_t sample, std::vector<Draft::Text>& out) const;
+  std::vector<std::int64_t> ReportTokens(const Record& record, std::int64_t sample) const;
   std::vector<std::int64_t> TextTokens(const Draft::Text& text);
 
   std::shared_ptr<const Dataset> dataset_;

@@ -1,18 +1,24 @@
-// The threads of the loader: a ring of a few batches is planned ahead, each row is a task, the
-// worker that ends a batch's last row finishes it, Next() hands batches out in order. Only the
-// caller's thread plans; workers share the task queue and a slot's counters under one mutex.
+// The threads of the loader. A ring of a few batches is planned ahead, never more, so that decoding
+// cannot run away from training. One thread reads, batch after batch; each row is then a task of
+// the decoding threads; the one that ends a batch's last row finishes it; Next() hands batches out
+// in order. Only the caller's thread plans; the threads share two queues and the slots' counters
+// under one mutex.
 #include "data/loader/pipeline.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <optional>
 #include <thread>
 
 #include "base/error.h"
+#include "data/loader/balance.h"
 #include "data/loader/batch_builder.h"
 #include "data/loader/order.h"
+#include "data/loader/token_store.h"
 
 namespace vesalius::data {
 namespace {
@@ -103,20 +109,21 @@ struct Slot {
   LoaderState after;
   std::size_t pending = 0;  // rows to make; 0 and not done: being read or finished
   bool done = false;
+  bool dropped = false;  // nobody waits for it
   std::exception_ptr error;
-  Batch batch;
+  std::optional<Batch> batch;
 };
 
-// A row to make, or the reads of the whole batch, which come first.
 struct Task {
-  static constexpr std::size_t kFetch = ~std::size_t{0};
   std::shared_ptr<Slot> slot;
-  std::size_t row = kFetch;
+  std::size_t row = 0;
 };
 
 }  // namespace
 
 struct Pipeline::Impl {
+  using Lock = std::unique_lock<std::mutex>;
+
   Impl(const Datasets& datasets, const PipelineOptions& given, const LoaderState& start)
       : options(given),
         schedule(ScheduleOf(datasets, options)),
@@ -135,63 +142,90 @@ struct Pipeline::Impl {
 
   // Apart from the constructor, so that the destructor ends the threads when one cannot be started.
   void StartThreads() {
-    for (int i = 0; i < options.workers; ++i) threads.emplace_back([this] { WorkerLoop(); });
+    if (options.workers == 0) return;
+    threads.emplace_back([this] { Loop(to_read, &Impl::ReadOne); });
+    for (int i = 0; i < options.workers; ++i)
+      threads.emplace_back([this] { Loop(to_make, &Impl::MakeOne); });
   }
 
-  void WorkerLoop() {
-    std::unique_lock lock(mutex);
+  template <typename Queue>
+  void Loop(const Queue& queue, void (Impl::*one)(Lock&)) {
+    Lock lock(mutex);
     while (true) {
-      work.wait(lock, [&] { return stopping || !tasks.empty(); });
+      work.wait(lock, [&] { return stopping || !queue.empty(); });
       if (stopping) return;
-      RunTask(lock);
+      (this->*one)(lock);
     }
   }
 
-  // Takes the next task and works on it with the lock released.
-  void RunTask(std::unique_lock<std::mutex>& lock) {
-    const Task task = std::move(tasks.front());
-    tasks.pop_front();
-    Slot& slot = *task.slot;
-    const auto unlocked = [&](const auto& body) {
-      lock.unlock();
-      std::exception_ptr error;
-      try {
-        body();
-      } catch (...) {
-        error = std::current_exception();
-      }
-      lock.lock();
-      if (error && !slot.error) slot.error = error;
-    };
-    if (task.row == Task::kFetch) {
-      unlocked([&] { builder.Fetch(*slot.draft); });
-      if (slot.error) slot.pending = 0;
-      for (std::size_t row = 0; row < slot.pending; ++row) tasks.push_back({task.slot, row});
-      work.notify_all();
-    } else {
-      unlocked([&] { builder.MakeRow(*slot.draft, task.row); });
-      --slot.pending;
+  // Runs `body` with the lock released; what it throws is the slot's error.
+  template <typename Body>
+  void Unlocked(Lock& lock, Slot& slot, const Body& body) {
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      body();
+    } catch (...) {
+      error = std::current_exception();
     }
-    if (slot.pending > 0) return;
-    if (!slot.error) unlocked([&] { slot.batch = builder.Finish(*slot.draft); });
+    lock.lock();
+    if (error && !slot.error) slot.error = error;
+  }
+
+  // The reads of the next batch; then its rows can be made.
+  void ReadOne(Lock& lock) {
+    const std::shared_ptr<Slot> slot = std::move(to_read.front());
+    to_read.pop_front();
+    Unlocked(lock, *slot, [&] { builder.Fetch(*slot->draft); });
+    if (slot->dropped) return;
+    slot->pending = slot->error ? 0 : slot->draft->rows.size();
+    for (std::size_t row = 0; row < slot->pending; ++row) to_make.push_back({slot, row});
+    work.notify_all();
+    if (slot->pending == 0) FinishOne(lock, *slot);
+  }
+
+  void MakeOne(Lock& lock) {
+    const Task task = std::move(to_make.front());
+    to_make.pop_front();
+    Slot& slot = *task.slot;
+    Unlocked(lock, slot, [&] { builder.MakeRow(*slot.draft, task.row); });
+    if (--slot.pending == 0) FinishOne(lock, slot);
+  }
+
+  void FinishOne(Lock& lock, Slot& slot) {
+    if (!slot.error) Unlocked(lock, slot, [&] { slot.batch.emplace(builder.Finish(*slot.draft)); });
     slot.done = true;
     ready.notify_all();
+  }
+
+  // This rank's places of a step.
+  std::vector<Planned> Share(const std::vector<Planned>& step) const {
+    if (options.ranks > 1 && options.report_length > 0 && options.tokens != nullptr) {
+      std::vector<std::int64_t> lengths;  // of padding: 0
+      for (const Planned& planned : step)
+        lengths.push_back(planned.sample == Planned::kEmpty
+                              ? 0
+                              : std::min<std::int64_t>(options.tokens->Length(planned.sample) + 2,
+                                                       options.report_length));
+      std::vector<Planned> mine;
+      for (const std::size_t row : BalancedRows(lengths, options.rank, options.ranks))
+        mine.push_back(step[row]);
+      return mine;
+    }
+    const PositionRange slice = RankSlice(0, std::ssize(step), options.rank, options.ranks);
+    return {step.begin() + slice.begin, step.begin() + slice.end};
   }
 
   // Plans the batch after `planned` and queues its reads.
   void PlanOne() {
     const std::vector<Planned> step = schedule.Next(planned);
-    const PositionRange slice =
-        RankSlice(0, static_cast<std::int64_t>(step.size()), options.rank, options.ranks);
     auto slot = std::make_shared<Slot>();
-    slot->draft =
-        builder.Start({step.begin() + slice.begin, step.begin() + slice.end}, options.region_texts);
-    slot->pending = slot->draft->rows.size();
+    slot->draft = builder.Start(Share(step), options.region_texts);
     slot->after = planned;
     slots.push_back(slot);
     {
       const std::lock_guard lock(mutex);
-      tasks.push_back({slot});
+      to_read.push_back(slot);
     }
     work.notify_all();
   }
@@ -206,9 +240,10 @@ struct Pipeline::Impl {
   LoaderState consumed, planned;  // the caller's thread only, as `slots`
   std::deque<std::shared_ptr<Slot>> slots;
 
-  std::mutex mutex;  // guards tasks, stopping, and the slots' counters
+  std::mutex mutex;  // guards the queues, stopping, and the slots' counters
   std::condition_variable work, ready;
-  std::deque<Task> tasks;
+  std::deque<std::shared_ptr<Slot>> to_read;
+  std::deque<Task> to_make;
   bool stopping = false;
   std::vector<std::thread> threads;
 };
@@ -228,9 +263,8 @@ Batch Pipeline::Next() {
   const std::shared_ptr<Slot> slot = impl_->slots.front();
   {
     std::unique_lock lock(impl_->mutex);
-    if (impl_->options.workers == 0) {
-      while (!slot->done) impl_->RunTask(lock);
-    }
+    while (impl_->options.workers == 0 && !slot->done)
+      impl_->to_make.empty() ? impl_->ReadOne(lock) : impl_->MakeOne(lock);
     impl_->ready.wait(lock, [&] { return slot->done; });
     if (slot->error) std::rethrow_exception(slot->error);  // again at every further call
   }
@@ -238,7 +272,7 @@ Batch Pipeline::Next() {
   impl_->slots.pop_front();
   impl_->consumed = slot->after;
   impl_->PlanAhead();
-  Batch batch = std::move(slot->batch);
+  Batch batch = std::move(*slot->batch);
   batch.state = slot->after;
   batch.wait_s = waited.count();
   return batch;
@@ -249,7 +283,9 @@ void Pipeline::SetRegionTexts(bool enabled) {
   impl_->options.region_texts = enabled;
   {
     const std::lock_guard lock(impl_->mutex);
-    impl_->tasks.clear();
+    impl_->to_read.clear();
+    impl_->to_make.clear();
+    for (const auto& slot : impl_->slots) slot->dropped = true;
   }
   impl_->slots.clear();  // rows in the making keep their slot until they end
   impl_->planned = impl_->consumed;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <memory_resource>
 #include <vector>
 
 #include "data/dataset.h"
@@ -13,13 +14,15 @@
 
 namespace vesalius::data {
 
+class TokenStore;
+
 struct PipelineOptions {
   std::uint64_t seed = 0;
   Tail tail = Tail::kDrop;
   std::vector<double> weights;     // of the data sets in the mixture; empty: their sizes
   std::int64_t global_batch = 16;  // samples a step over all ranks
-  int rank = 0, ranks = 1;         // rank r takes positions [r*B/W, (r+1)*B/W) of each global batch
-  int workers = 1;                 // threads of this rank; 0 = decode in Next()
+  int rank = 0, ranks = 1;         // rank r takes rows [r*B/W, (r+1)*B/W) of each global batch
+  int workers = 1;                 // decoding threads of this rank; 0 = everything in Next()
   int image_size = 64;             // side of the square handed to the model
   int channels = 1;                // 1, or 3 (grey replicated)
   float mean = 0.4f, std = 0.25f;  // of the normalisation, on [0,1] pixels
@@ -35,6 +38,13 @@ struct PipelineOptions {
   double max_shift = 0.0;   // translation, share of the side
   double max_rotate = 0.0;  // degrees
   double brightness = 0.0, contrast = 0.0;
+
+  // The reports of all data sets as tokens, one set after another; null: each is tokenised as it
+  // comes. With it, a step's reports are dealt to the ranks so that each has about as many tokens.
+  std::shared_ptr<const TokenStore> tokens;
+  // Where the pixels of a batch lie, e.g. pinned memory; null: plain. Used by several threads; must
+  // outlive the batches.
+  std::pmr::memory_resource* pixel_memory = nullptr;
 };
 
 class Pipeline {

@@ -109,8 +109,12 @@ std::vector<std::int64_t> Tokenizer::Encode(std::string_view text) const {
 
 std::vector<std::int64_t> Tokenizer::EncodeWithSpecials(std::string_view text,
                                                         int max_length) const {
+  return WithSpecials(Encode(text), max_length);
+}
+
+std::vector<std::int64_t> Tokenizer::WithSpecials(std::vector<std::int64_t> ids,
+                                                  int max_length) const {
   Invariant(max_length <= 0 || max_length >= 2, "a text cannot be cut to ", max_length, " tokens");
-  std::vector<std::int64_t> ids = Encode(text);
   if (max_length > 0) ids.resize(std::min(ids.size(), static_cast<std::size_t>(max_length) - 2));
   ids.insert(ids.begin(), cls_);
   ids.push_back(sep_);

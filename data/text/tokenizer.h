@@ -24,6 +24,8 @@ class Tokenizer {
   std::vector<std::int64_t> Encode(std::string_view text) const;
   // [CLS] text [SEP], cut to `max_length` tokens in all when it is > 0 (then >= 2).
   std::vector<std::int64_t> EncodeWithSpecials(std::string_view text, int max_length = 0) const;
+  // [CLS] ids [SEP], cut likewise.
+  std::vector<std::int64_t> WithSpecials(std::vector<std::int64_t> ids, int max_length) const;
   // [CLS] a [SEP] b [SEP]; the longest is cut first, `b` when both are equal (max_length >= 3).
   std::vector<std::int64_t> EncodePair(std::string_view a, std::string_view b,
                                        int max_length = 0) const;

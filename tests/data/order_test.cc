@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "bench/order_quality.h"
 
 namespace vesalius::data {
 namespace {
@@ -106,6 +107,13 @@ TEST(SampleOrder, NeighboursAreUncorrelated) {
   const double bound = 5 / std::sqrt(static_cast<double>(kSamples));
   EXPECT_NEAR(product / square, 0, bound);
   EXPECT_NEAR(with_position / square, 0, bound);
+}
+
+// Over 1,000 keys, about 1 % are outside the 99 % band of truly random orders.
+TEST(SampleOrder, OrdersLookRandom) {
+  const bench::OrderQuality quality = bench::MeasureOrders(1000);
+  EXPECT_LE(quality.outside_correlation, 0.02);
+  EXPECT_LE(quality.outside_chi_square, 0.02);
 }
 
 // A frozen vector: another order would break the resume of every stored run.

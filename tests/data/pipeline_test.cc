@@ -12,119 +12,12 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "data/shards/writer.h"
 #include "data/text/tokenizer.h"
-#include "tests/data/memory_dataset.h"
+#include "tests/data/loader_steps.h"
 #include "tests/util/temp_dir.h"
 
 namespace vesalius::data {
 namespace {
-
-using Data = std::shared_ptr<const Dataset>;
-
-PipelineOptions Augmented(std::int64_t batch = 10) {
-  PipelineOptions options;
-  options.seed = 5;
-  options.global_batch = batch;
-  options.image_size = MemoryDataset::kSize;
-  options.rows_per_image = 14;
-  options.augment = true;
-  options.min_crop = 0.7;
-  options.max_shift = 0.1;
-  options.max_rotate = 10;
-  options.brightness = options.contrast = 0.2;
-  return options;
-}
-
-std::shared_ptr<MemoryDataset> Memory(std::int64_t size) {
-  return std::make_shared<MemoryDataset>(size);
-}
-
-std::vector<std::int64_t> TextRow(const TokenRows& rows, std::int64_t row) {
-  std::vector<std::int64_t> ids(rows.ids.begin() + row * rows.length,
-                                rows.ids.begin() + (row + 1) * rows.length);
-  while (!ids.empty() && ids.back() == 0) ids.pop_back();
-  return ids;
-}
-
-// Everything that a batch says of one sample, free of the place it stands at. Floats by their bits.
-struct Sample {
-  std::string floats;
-  std::vector<int> flags;  // valid boxes, labels, truth
-  std::vector<std::vector<std::int64_t>> texts;
-  bool operator==(const Sample&) const = default;
-};
-
-template <typename Value>
-std::vector<Value> Part(const std::vector<Value>& values, std::int64_t rows, std::int64_t row) {
-  const auto width = static_cast<std::int64_t>(values.size()) / rows;
-  return {values.begin() + row * width, values.begin() + (row + 1) * width};
-}
-
-Sample SampleOf(const Batch& batch, std::int64_t row) {
-  Sample out;
-  for (const auto* values : {&batch.images, &batch.boxes}) {
-    const std::vector<float> part = Part(*values, batch.rows, row);
-    out.floats.append(reinterpret_cast<const char*>(part.data()), part.size() * sizeof(float));
-  }
-  const auto flags = [&](const auto& values) {
-    for (const int value : Part(values, batch.rows, row)) out.flags.push_back(value);
-  };
-  flags(batch.box_valid);
-  flags(batch.region_labels);
-  flags(batch.region_abnormal);
-  flags(batch.image_labels);
-  flags(batch.region_truth);
-  for (const std::int32_t text : Part(batch.region_text, batch.rows, row)) {
-    out.texts.emplace_back();
-    if (text < 0) continue;
-    out.texts.back() = TextRow(batch.texts, text);
-    out.texts.back().push_back(batch.signatures.at(text).hash);
-  }
-  out.texts.push_back(TextRow(batch.reports, row));
-  out.texts.push_back({batch.report_hash[row]});
-  return out;
-}
-
-using Step = std::map<std::int64_t, Sample>;  // by sample id
-
-void AddTo(Step& step, const Batch& batch) {
-  for (std::int64_t row = 0; row < batch.rows; ++row) {
-    EXPECT_TRUE(step.emplace(batch.sample_ids[row], SampleOf(batch, row)).second)
-        << "sample " << batch.sample_ids[row] << " twice in a step";
-  }
-}
-
-// `steps` global batches as `ranks` pipelines deliver them together.
-std::vector<Step> Collect(const Data& data, PipelineOptions options, int ranks, int steps,
-                          const LoaderState& start = {}, LoaderState* end = nullptr) {
-  std::vector<Step> out(steps);
-  std::vector<std::string> states(steps);
-  for (int rank = 0; rank < ranks; ++rank) {
-    options.rank = rank;
-    options.ranks = ranks;
-    Pipeline pipeline({data}, options, start);
-    for (int step = 0; step < steps; ++step) {
-      const Batch batch = pipeline.Next();
-      AddTo(out[step], batch);
-      const std::string state = SerializeLoaderState(batch.state);
-      if (rank == 0) states[step] = state;
-      EXPECT_EQ(state, states[step]) << "the state depends on the rank";
-      if (end != nullptr) *end = batch.state;
-    }
-  }
-  return out;
-}
-
-ExitCode CodeOf(const std::function<void()>& body, std::string* message = nullptr) {
-  try {
-    body();
-  } catch (const Error& error) {
-    if (message != nullptr) *message = error.what();
-    return error.code();
-  }
-  return ExitCode::kFinished;
-}
 
 TEST(Pipeline, SameBatchesWhateverRanksAndWorkers) {
   const auto data = Memory(47);
@@ -149,15 +42,7 @@ TEST(Pipeline, SameBatchesWhateverRanksAndWorkers) {
 TEST(Pipeline, ShardsGiveWhatWasWritten) {
   const TempDir folder;
   const auto data = Memory(47);
-  WriterOptions writing;
-  writing.folder = folder.path() + "/set";
-  writing.source = "test";
-  writing.stored_size = MemoryDataset::kSize;
-  writing.records_per_shard = 13;
-  DatasetWriter writer(writing);
-  for (std::int64_t i = 0; i < data->size(); ++i) writer.Add(data->Get(i));
-  writer.Finish(data->vocabulary());
-  const Data stored = OpenDataset(writing.folder, Split::kTrain);
+  const Data stored = Stored(*data, folder.path() + "/set");
   ASSERT_EQ(stored->size(), 47);
   PipelineOptions options = Augmented();
   options.workers = 3;
@@ -180,6 +65,43 @@ TEST(Pipeline, EpochsVisitEachSampleAtMostOnceAndDropTheTail) {
   int same = 0;  // another epoch augments anew
   for (const auto& [id, sample] : epoch[0]) same += epoch[1].count(id) && epoch[1][id] == sample;
   EXPECT_EQ(same, 0);
+}
+
+// What does not fill a batch: a shorter one, or one whose last rows are zeros.
+TEST(Pipeline, ShortAndPaddedTails) {
+  const Data data = Memory(47);
+  PipelineOptions options = Augmented();
+  options.tail = Tail::kShort;
+  EXPECT_EQ(Pipeline({data}, options, {}).steps_per_epoch(), 5);
+  const std::vector<Step> steps = Collect(data, options, 1, 10);
+  std::set<std::int64_t> epoch[2];
+  for (int step = 0; step < 10; ++step) {
+    EXPECT_EQ(steps[step].size(), step % 5 == 4 ? 7u : 10u);
+    for (const auto& [id, sample] : steps[step])
+      EXPECT_TRUE(epoch[step / 5].insert(id).second) << "sample " << id << " came twice";
+  }
+  EXPECT_EQ(epoch[0].size(), 47u);
+  EXPECT_EQ(epoch[1].size(), 47u);
+  for (const int ranks : {2, 3, 8}) EXPECT_TRUE(Collect(data, options, ranks, 10) == steps);
+
+  options.tail = Tail::kPad;
+  for (const int ranks : {1, 3, 8}) EXPECT_TRUE(Collect(data, options, ranks, 10) == steps);
+  Pipeline pipeline({data}, options, {});
+  for (int step = 0; step < 10; ++step) {
+    const Batch batch = pipeline.Next();
+    EXPECT_EQ(batch.rows, 10);
+    EXPECT_EQ(batch.padding, step % 5 == 4 ? 3 : 0);
+    EXPECT_EQ(batch.state.samples, 47 * (step / 5) + std::min(47, step % 5 * 10 + 10));
+    EXPECT_EQ(batch.images.size(), 10u * 256);
+    for (std::int64_t row = batch.rows - batch.padding; row < batch.rows; ++row) {
+      EXPECT_EQ(batch.sample_ids[row], -1);
+      for (int i = 0; i < 256; ++i) EXPECT_EQ(batch.images[row * 256 + i], 0);
+      for (int r = 0; r < kRegions; ++r) EXPECT_EQ(batch.region_text[row * kRegions + r], -1);
+      EXPECT_EQ(TextRow(batch.reports, row), (std::vector<std::int64_t>{2, 3}));  // [CLS] [SEP]
+    }
+  }
+  // A set smaller than a batch.
+  EXPECT_EQ(Collect(Memory(3), options, 2, 2)[1].size(), 3u);
 }
 
 TEST(Pipeline, ResumeEqualsUninterrupted) {
@@ -227,6 +149,17 @@ TEST(Pipeline, ForeignStateIsRefused) {
   refused(outside, options, "position 48");
   data->SetFingerprint("beef");
   refused(state, options, "fingerprint of memory was f00d, now it is beef");
+}
+
+TEST(Pipeline, DamagedRecordsOfAPaddedBatch) {
+  const auto data = Memory(47);
+  PipelineOptions options = Augmented(50);
+  options.tail = Tail::kPad;
+  data->Break(5);
+  const Batch batch = Pipeline({data}, options, {}).Next();
+  EXPECT_EQ(batch.rows, 49);
+  EXPECT_EQ(batch.padding, 3);
+  EXPECT_EQ(batch.unreadable, 1);
 }
 
 TEST(Pipeline, UnreadableRecordsLeaveTheirRows) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/file.h"
 #include "tests/util/program.h"
 #include "tests/util/temp_dir.h"
@@ -83,6 +85,25 @@ TEST(ProgramTest, InspectNamesWhatItCannotRead) {
   const Outcome outcome = Program("inspect " + Vocabulary(dir.path()));
   EXPECT_EQ(outcome.status, 65);
   EXPECT_THAT(outcome.output, HasSubstr(dir.path() + "/vocab.txt"));
+}
+
+TEST(ProgramTest, BenchDataNamesTheLimit) {
+  const TempDir dir;
+  const std::string set = dir.path() + "/set", json = dir.path() + "/found.json";
+  ASSERT_EQ(Program("phantom --out " + set + " --samples 40 --size 32").status, 0);
+  const Outcome outcome = Program("bench-data --data " + set + " --json " + json);
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  const auto found = nlohmann::json::parse(ReadFile(json));
+  for (const char* stage : {"disk", "cached", "decode", "augment", "loader"})
+    EXPECT_GT(found["samples_per_s"][stage].get<double>(), 0) << stage;
+  const std::string limit = found["limit"];
+  EXPECT_THAT(outcome.output, HasSubstr("the limit is " + limit));
+  const auto seconds = [&](const char* stage) {
+    return 1 / found["samples_per_s"][stage].get<double>();
+  };
+  const double decoding = seconds("decode") + seconds("augment");
+  EXPECT_EQ(limit == "disk", seconds("disk") > decoding);
+  EXPECT_EQ(Program("bench-data --data " + dir.path() + "/absent").status, 66);
 }
 
 TEST(ProgramTest, TokenizesTextsAndPairs) {

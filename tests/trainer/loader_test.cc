@@ -60,6 +60,29 @@ TEST(LoaderInTraining, MixturesResumeAtAnotherWorldSize) {
   EXPECT_EQ(swapped.status, 78) << swapped.output;
 }
 
+// Reports as tokens of a file: the same training, and ranks of equal load.
+TEST(LoaderInTraining, ReportsAreTokenisedOnce) {
+  const std::string settings = Steps(8) +
+                               "--set trainer.precision=float64 --set loss.pair=0.5 "
+                               "--set trainer.stage1=0 --set trainer.stage2=0 ";
+  Train("no-tokens", kTwoLocal, settings + "--set data.token_cache=false");
+  const auto token_files = [] {
+    std::vector<std::string> names;
+    for (const std::string& name : ListDir(Data().data()))
+      if (name.starts_with("tokens-")) names.push_back(name);
+    return names;
+  };
+  for (const std::string& name : token_files()) RemoveTree(Data().data() + "/" + name);
+  Train("tokens", kThreeLocal, settings);
+  ExpectNearMetrics(Data().run("tokens"), Data().run("no-tokens"), 1e-9);
+  ASSERT_EQ(token_files().size(), 1u);
+  // A damaged file is made anew.
+  WriteFileAtomic(Data().data() + "/" + token_files()[0], "cut short");
+  Train("again", kTwoLocal, settings);
+  ExpectNearMetrics(Data().run("again"), Data().run("no-tokens"), 1e-9);
+  EXPECT_EQ(Program("inspect " + Data().data()).status, 0);
+}
+
 TEST(LoaderInTraining, DataThatDoNotFitTogetherAreRefused) {
   const std::string small = Data().folder() + "/small";
   ASSERT_EQ(Program(StrCat("phantom --out ", small, " --samples 30 --seed 2 --size 64")).status, 0);
