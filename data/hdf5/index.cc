@@ -103,6 +103,15 @@ void Keep(const std::vector<std::string>& places, const std::string& bytes) {
   }
 }
 
+// Whether the file at `place` is an index of `file`, now in `contents`.
+bool ReadKept(const std::string& place, const RandomFile& file, Hdf5Contents& contents) {
+  try {
+    return Exists(place) && !IsDir(place) && ParseIndex(ReadFile(place), file, contents);
+  } catch (const Error&) {
+    return false;  // unreadable, or the file shrank meanwhile
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> IndexPaths(const std::string& path, KeepIndex keep) {
@@ -151,7 +160,7 @@ Hdf5Contents ReadIndex(const RandomFile& file, KeepIndex keep) {
   Hdf5Contents contents;
   const std::vector<std::string> places = IndexPaths(file.path(), keep);
   for (const std::string& place : places)
-    if (Exists(place) && ParseIndex(ReadFile(place), file, contents)) return contents;
+    if (ReadKept(place, file, contents)) return contents;
   contents = SurveyHdf5(file.path());
   std::size_t chunks = 0;
   for (const Hdf5Array& array : contents.arrays) chunks += array.chunks.size();

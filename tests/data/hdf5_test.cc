@@ -294,6 +294,28 @@ TEST_F(Hdf5Test, IndexIsKeptAndRenewed) {
   EXPECT_FALSE(ParseIndex(bytes.substr(0, bytes.size() / 2), RandomFile(Path("d.h5")), contents));
 }
 
+// Where nothing can be put beside the file, the index goes to the cache; where that fails too, it
+// stays in memory.
+TEST_F(Hdf5Test, IndexGoesToTheCacheOrStaysInMemory) {
+  const auto values = Values(3600);
+  const hid_t file = Create("f.h5");
+  Write(
+      file, "x", H5T_STD_U16LE, {60, 60},
+      [](hid_t p) {
+        Chunk(p, {3, 3});
+      },
+      values);
+  H5Fclose(file);
+  std::filesystem::create_directory(Path("f.h5.vidx"));
+  const std::string cache = Path("cache");
+  ASSERT_EQ(setenv("XDG_CACHE_HOME", cache.c_str(), 1), 0);
+  for (int time = 0; time < 2; ++time) ExpectBoxes(ArrayFile(Path("f.h5")), "x", values);
+  ASSERT_EQ(ListDir(cache + "/vesalius/hdf5").size(), 1u);
+  ASSERT_EQ(setenv("XDG_CACHE_HOME", "/proc/nowhere", 1), 0);
+  ExpectBoxes(ArrayFile(Path("f.h5")), "x", values);
+  ASSERT_EQ(unsetenv("XDG_CACHE_HOME"), 0);
+}
+
 TEST_F(Hdf5Test, DamageIsNamed) {
   const Dims dims{64, 64};
   const auto values = Values(Count(dims));
