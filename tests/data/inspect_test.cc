@@ -180,7 +180,7 @@ TEST(Inspect, TextOnACanvas) {
   int count = 0;
   for (int y = 0; y < 15; ++y)
     for (int x = 0; x < 20; ++x) count += lit(x, y);
-  EXPECT_EQ(count, 5 + 7 + 5);               // two serifs and the stem
+  EXPECT_EQ(count, 3 + 7 + 3);               // two serifs and the stem
   DrawText(canvas, 18, 10, "WW", 0xffffff);  // partly outside
   FillRect(canvas, -5, -5, 100, 100, 0x010203);
   EXPECT_EQ(canvas.rgb.back(), 3);
