@@ -62,9 +62,10 @@ TEST(LoaderInTraining, MixturesResumeAtAnotherWorldSize) {
 
 // Reports as tokens of a file: the same training, and ranks of equal load.
 TEST(LoaderInTraining, ReportsAreTokenisedOnce) {
-  const std::string settings = Steps(8) +
-                               "--set trainer.precision=float64 --set loss.pair=0.5 "
-                               "--set trainer.stage1=0 --set trainer.stage2=0 ";
+  const std::string settings =
+      Steps(8) +
+      "--set trainer.precision=float64 --set loss.pair=0.5 --set data.report_length=32 "
+      "--set trainer.stage1=0 --set trainer.stage2=0 ";
   Train("no-tokens", kTwoLocal, settings + "--set data.token_cache=false");
   const auto token_files = [] {
     std::vector<std::string> names;
