@@ -21,7 +21,6 @@ foreach(part MSFF DSED DICT Common)
   list(APPEND GDCM_LIBRARIES ${GDCM_${part}_LIBRARY})
 endforeach()
 include_directories(SYSTEM "${GDCM_INCLUDE_DIR}")
-
 set(VESALIUS_PLAIN_LIBRARIES HDF5::HDF5 gflags glog::glog PNG::PNG JPEG::JPEG
   nlohmann_json::nlohmann_json Threads::Threads ${UTF8PROC_LIBRARY} ${XXHASH_LIBRARY}
   ${DEFLATE_LIBRARY} ${LZ4_LIBRARY} ${ZSTD_LIBRARY}

@@ -5,15 +5,13 @@
 #include "base/file.h"
 #include "checkpoints/inspect.h"
 #include "data/hdf5/describe.h"
-#include "data/inspect.h"
+#include "data/inspect/inspect.h"
 #include "launch/command.h"
 #include "launch/flags.h"
 #include "launch/output.h"
 
 namespace vesalius::launch {
 namespace {
-
-constexpr int kPictures = 16;
 
 std::string Scalar(const nlohmann::json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
@@ -61,11 +59,14 @@ ExitCode Run(const Arguments& arguments) {
   const nlohmann::json found = foreign   ? data::DescribeHdf5(path, FLAGS_values)
                                : dataset ? data::InspectDataset(path)
                                          : checkpoints::InspectCheckpoint(path);
-  PrintTree(found, "");
+  if (found.contains("regions"))
+    Print(data::InspectionTables(found));
+  else
+    PrintTree(found, "");
   if (!FLAGS_json.empty()) WriteFileAtomic(FLAGS_json, found.dump(2) + "\n");
   if (!FLAGS_pictures.empty()) {
-    data::DrawDataset(path, FLAGS_pictures, kPictures);
-    Print(StrCat("pictures with boxes: ", FLAGS_pictures, "\n"));
+    data::DrawDataset(path, found, FLAGS_pictures);
+    Print(StrCat("\npictures with boxes, sheets and histograms: ", FLAGS_pictures, "\n"));
   }
   return ExitCode::kFinished;
 }
@@ -81,7 +82,8 @@ Command InspectCommand() {
       "vesalius phantom --out $d/phantom --samples 200\n"
       "vesalius inspect $d/phantom --pictures $d/pictures",
       {{"json", "FILE", "also writes it all as JSON"},
-       {"pictures", "DIR", "draws some images with their boxes as PNG files (data sets)"},
+       {"pictures", "DIR",
+        "draws images with boxes, contact sheets and histograms as PNG (data sets)"},
        {"values", "", "reads and hashes all values (HDF5 files of other makes)"}},
       Run};
 }

@@ -1,8 +1,7 @@
-#include "data/inspect.h"
+#include "data/inspect/inspect.h"
 
 #include <algorithm>
 #include <cctype>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -10,15 +9,16 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/strings.h"
-#include "data/images/image_codec.h"
+#include "data/inspect/pictures.h"
+#include "data/inspect/statistics.h"
 #include "data/shards/dataset_files.h"
-#include "data/statistics.h"
 
 namespace vesalius::data {
 namespace {
 
 using nlohmann::json;
 
+constexpr int kPictures = 16;
 constexpr int kPictureSide = 384;  // at least, pixels
 
 std::vector<std::string> FindingNames(const Vocabulary& vocabulary) {
@@ -57,7 +57,8 @@ json DescribeManifest(const Manifest& manifest) {
 }
 
 json InspectFolder(const std::string& folder) {
-  Statistics statistics;
+  const Manifest manifest = ReadManifest(ManifestPath(folder));
+  Statistics statistics(manifest.vocabulary.wordpieces);
   const std::vector<Damage> damages =
       VerifyDataset(folder, [&](const Record& record) { statistics.Add(record); });
   if (!damages.empty()) {
@@ -69,7 +70,6 @@ json InspectFolder(const std::string& folder) {
       list += StrCat("\n(", damages.size() - kShown, " more are damaged)");
     Fail(ExitCode::kInvalidData, list);
   }
-  const Manifest manifest = ReadManifest(ManifestPath(folder));
   json result = DescribeManifest(manifest);
   result.update(
       statistics.ToJson(FindingNames(manifest.vocabulary), manifest.vocabulary.image_labels));
@@ -80,7 +80,7 @@ json InspectFolder(const std::string& folder) {
 
 json InspectShard(const std::string& path) {
   const std::unique_ptr<ShardReader> shard = OpenShard(path);
-  Statistics statistics;
+  Statistics statistics({});
   for (std::int64_t row = 0; row < shard->records(); ++row) statistics.Add(shard->Read(row));
   json result = statistics.ToJson({}, {});
   result["kind"] = "shard";
@@ -92,36 +92,12 @@ json InspectShard(const std::string& path) {
   return result;
 }
 
-// A hue of its own for each region; steps of 9 / 29 put both the next region and the other side's
-// (8 further on) far away.
-std::uint32_t RegionColour(int region) {
-  const double hue = region * 9 % kRegions * 6.0 / kRegions;
-  const auto channel = [&](double offset) {
-    const double k = std::fmod(offset + hue, 6.0);
-    return static_cast<std::uint32_t>(255 * (1 - std::clamp(std::min(k, 4 - k), 0.0, 1.0)));
-  };
-  return channel(5) << 16 | channel(3) << 8 | channel(1);
-}
-
 // "17-film_2.png" for record 17.
 std::string PictureName(std::int64_t index, const std::string& image_id) {
   std::string name;
   for (const char c : std::filesystem::path(image_id).stem().string())
     name += std::isalnum(static_cast<unsigned char>(c)) || c == '-' ? c : '_';
   return StrCat(index, "-", name.substr(0, 80), ".png");
-}
-
-void DrawRecord(const Record& record, const std::string& path) {
-  const int zoom = std::max(1, (kPictureSide + record.image.width - 1) / record.image.width);
-  Canvas canvas = ToCanvas(record.image, zoom);
-  for (int region = 0; region < kRegions; ++region) {
-    if (!record.box_valid[region]) continue;
-    const Box& box = record.boxes[region];
-    DrawBox(canvas, (box.cx - box.w / 2) * canvas.width, (box.cy - box.h / 2) * canvas.height,
-            (box.cx + box.w / 2) * canvas.width, (box.cy + box.h / 2) * canvas.height,
-            RegionColour(region));
-  }
-  WritePng(path, canvas);
 }
 
 std::string FolderOf(const std::string& path) {
@@ -144,7 +120,7 @@ json InspectDataset(const std::string& path) {
   return result;
 }
 
-void DrawDataset(const std::string& path, const std::string& folder, int count) {
+void DrawDataset(const std::string& path, const json& found, const std::string& folder) {
   std::vector<std::unique_ptr<ShardReader>> shards;
   if (IsHdf5(path))
     shards.push_back(OpenShard(path));
@@ -153,10 +129,13 @@ void DrawDataset(const std::string& path, const std::string& folder, int count) 
   MakeDirs(folder);
   std::int64_t index = 0;
   for (const auto& shard : shards)
-    for (std::int64_t row = 0; row < shard->records() && index < count; ++row, ++index) {
+    for (std::int64_t row = 0; row < shard->records() && index < kPictures; ++row, ++index) {
       const Record record = shard->Read(row);
-      DrawRecord(record, StrCat(folder, "/", PictureName(index, record.image_id)));
+      const int zoom = std::max(1, (kPictureSide + record.image.width - 1) / record.image.width);
+      WritePng(StrCat(folder, "/", PictureName(index, record.image_id)), PictureOf(record, zoom));
     }
+  DrawSheets(shards, folder + "/sheets");
+  if (found.contains("regions")) DrawHistograms(found, folder + "/histograms");
 }
 
 }  // namespace vesalius::data
