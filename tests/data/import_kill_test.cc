@@ -6,6 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -56,12 +57,24 @@ std::string Line(const std::string& folder, const std::string& out) {
                             " --workers 2 --json ", folder, "/", out, ".json"));
 }
 
+std::size_t Parts(const std::string& state) {
+  std::error_code gone;  // the import may end, and remove the folder, at any time
+  std::size_t parts = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(state, gone))
+    parts += entry.path().extension() == ".json" && entry.path().stem() != "plan";
+  return parts;
+}
+
 // Starts the import and kills its parent or one of its workers at a random time. True when the kill
 // came before the end.
 bool StartAndKill(const std::string& folder, double seconds, Random* random) {
   const std::string state = folder + "/killed/.import";
+  const std::size_t before = Parts(state);
   Background import(Line(folder, "killed"), folder + "/log");
   EXPECT_TRUE(WaitUntil([&] { return Exists(state) || !import.Running(); }));
+  if (random->Bernoulli(.5)) {  // half of the kills wait for a new part: there is progress
+    EXPECT_TRUE(WaitUntil([&] { return Parts(state) > before || !import.Running(); }));
+  }
   std::this_thread::sleep_for(std::chrono::duration<double>(random->Uniform(0, seconds)));
   const std::vector<pid_t> workers = ChildrenOf(import.pid());
   if (!import.Running()) return false;
