@@ -72,7 +72,7 @@ bool StartAndKill(const std::string& folder, double seconds, Random* random) {
   const std::size_t before = Parts(state);
   Background import(Line(folder, "killed"), folder + "/log");
   EXPECT_TRUE(WaitUntil([&] { return Exists(state) || !import.Running(); }));
-  if (random->Bernoulli(.5)) {  // half of the kills wait for a new part, so that there is progress
+  if (random->Bernoulli(.5)) {  // half of the kills wait for a new part: there is progress
     EXPECT_TRUE(WaitUntil([&] { return Parts(state) > before || !import.Running(); }));
   }
   std::this_thread::sleep_for(std::chrono::duration<double>(random->Uniform(0, seconds)));
