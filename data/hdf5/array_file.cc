@@ -65,15 +65,29 @@ void CopyBox(const unsigned char* from, const Placed& in, unsigned char* to, con
     --run;
     run_bytes *= end[run] - begin[run];
   }
+  // The dimension before the runs is walked by strides, those before it one by one.
+  const std::size_t walked = run == 0 ? 0 : run - 1;
+  std::uint64_t rows = 1, in_stride = 0, out_stride = 0;
+  if (run > 0) {
+    rows = end[walked] - begin[walked];
+    in_stride = out_stride = element;
+    for (std::size_t d = run; d < rank; ++d) {
+      in_stride *= in.shape[d];
+      out_stride *= out.shape[d];
+    }
+  }
   Index first = begin, last = begin;
-  for (std::size_t d = 0; d < run; ++d) last[d] = end[d] - 1;
+  for (std::size_t d = 0; d < walked; ++d) last[d] = end[d] - 1;
   Index a(rank), b(rank);
   ForGrid(first, last, [&](const Index& at) {
     for (std::size_t d = 0; d < rank; ++d) {
       a[d] = at[d] - in.origin[d];
       b[d] = at[d] - out.origin[d];
     }
-    std::memcpy(to + Flat(b, out.shape) * element, from + Flat(a, in.shape) * element, run_bytes);
+    const unsigned char* source = from + Flat(a, in.shape) * element;
+    unsigned char* target = to + Flat(b, out.shape) * element;
+    for (std::uint64_t row = 0; row < rows; ++row)
+      std::memcpy(target + row * out_stride, source + row * in_stride, run_bytes);
   });
 }
 
