@@ -55,11 +55,11 @@ class ChexzeroImporter final : public Importer {
     ReadTexts();
     if (!options.boxes.empty()) boxes_ = SideBoxes::FromFile(options.boxes);
     std::set<std::string> patients;
-    for (const TableRow& row : table_.rows) patients.insert(Part(Name(row), "p"));
+    for (const TableRow& row : table_.rows) patients.insert(Patient(Name(row)));
     splits_ = DrawSplits(patients, options);
     std::vector<std::string> texts;
     for (const TableRow& row : table_.rows)
-      if (row.error.empty() && splits_.at(Part(Name(row), "p")) == Split::kTrain)
+      if (row.error.empty() && splits_.at(Patient(Name(row))) == Split::kTrain)
         texts.push_back(Cell(row, text_));
     texts.erase(std::remove(texts.begin(), texts.end(), ""), texts.end());
     vocabulary_.wordpieces = Wordpieces(options.vocab, texts);
@@ -83,8 +83,8 @@ class ChexzeroImporter final : public Importer {
       if (!row.error.empty()) throw Unusable("row malformed", row.error);
       Record& record = out->record.emplace();
       record.image_id = Name(row);
-      record.patient_id = Part(record.image_id, "p");
-      record.study_id = Part(record.image_id, "s");
+      record.patient_id = Patient(record.image_id);
+      record.study_id = Study(record.image_id);
       record.split = splits_.at(record.patient_id);
       SetReport(Cell(row, text_), &record);
       SetImage(ReadImage(item), options_.size, &record);
@@ -134,10 +134,17 @@ class ChexzeroImporter final : public Importer {
   }
   // The folder of MIMIC-CXR's paths that names the patient (p10000032) or the study (s50414267);
   // else the image is taken for one of its own.
-  static std::string Part(const std::string& name, const std::string& letter) {
+  static std::string Part(const std::string& name, const std::regex& folder) {
     std::smatch match;
-    const std::regex folder(StrCat("(^|/)(", letter, "[0-9]{8})(/|\\.)"));
     return std::regex_search(name, match, folder) ? match[2].str() : name;
+  }
+  static std::string Patient(const std::string& name) {
+    static const std::regex folder("(^|/)(p[0-9]{8})(/|\\.)");
+    return Part(name, folder);
+  }
+  static std::string Study(const std::string& name) {
+    static const std::regex folder("(^|/)(s[0-9]{8})(/|\\.)");
+    return Part(name, folder);
   }
 
   Image ReadImage(std::int64_t item) const {

@@ -1,11 +1,11 @@
 #include "data/import/import_dicom.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "base/file.h"
 #include "base/hash.h"
 #include "data/images/dicom.h"
+#include "data/import/files_under.h"
 #include "data/import/table.h"
 
 namespace vesalius::data {
@@ -117,21 +117,15 @@ class DicomImporter final : public Importer {
 
   void FindFiles() {
     Require(Exists(options_.in), ExitCode::kInputMissing, options_.in, " does not exist");
-    std::vector<std::string> paths;
-    if (!IsDir(options_.in)) {
-      paths.push_back(options_.in);
-    } else {
-      for (const auto& entry : fs::recursive_directory_iterator(
-               options_.in, fs::directory_options::skip_permission_denied))
-        if (entry.is_regular_file()) paths.push_back(entry.path().string());
-      std::sort(paths.begin(), paths.end());
-    }
+    const bool folder = IsDir(options_.in);
+    const std::vector<std::string> paths =
+        folder ? FilesUnder(options_.in) : std::vector<std::string>{options_.in};
     for (const std::string& path : paths) {
       const bool named = Lower(fs::path(path).extension().string()) == ".dcm";
       if (!named && !IsDicom(path)) continue;
       films_.push_back({path,
-                        IsDir(options_.in) ? fs::path(path).lexically_relative(options_.in).string()
-                                           : fs::path(path).filename().string(),
+                        folder ? fs::path(path).lexically_relative(options_.in).string()
+                               : fs::path(path).filename().string(),
                         "", "", "", "", ""});
     }
     Require(!films_.empty(), ExitCode::kInvalidData, options_.in, " holds no DICOM file");
