@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "base/error.h"
+#include "base/event_log.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -194,6 +195,15 @@ void WritePid(const std::string& run, int attempt, int rank) {
   WriteFileAtomic(StrCat(folder, "/rank-", rank, ".pid"), StrCat(::getpid(), "\n"));
 }
 
+// This rank's file of the run record; its first event tells since when the process is there.
+void OpenEvents(const std::string& run, const std::string& token, int rank, int attempt) {
+  char writer[32];
+  std::snprintf(writer, sizeof(writer), "rank-%04d", rank);
+  events::Open(run, writer, token, rank);
+  events::Instant("rank.start", -1,
+                  {{"attempt", attempt}, {"pid", ::getpid()}, {"since", events::ProcessStart()}});
+}
+
 // Says where the weights come from.
 void TellStart(const PretrainOptions& options, const Config& config, const Start& start) {
   if (!start.resume_from.empty()) {
@@ -223,6 +233,7 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
   if (options.local_ranks == 0 || bootstrap.rank() == 0)
     log::OpenFile(options.run, bootstrap.rank());
   WritePid(options.run, attempt, bootstrap.rank());
+  OpenEvents(options.run, parts[1], bootstrap.rank(), attempt);
 
   dist::CommunicatorOptions comm_options;
   comm_options.deadline =

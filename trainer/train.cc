@@ -1,6 +1,7 @@
 #include "trainer/train.h"
 
 #include "base/error.h"
+#include "base/event_log.h"
 #include "base/log.h"
 #include "checkpoints/reader.h"
 #include "data/loader/pipeline.h"
