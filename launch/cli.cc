@@ -60,7 +60,8 @@ void RequireGiven(const Command& command, const Arguments& arguments,
   if (!command.positional.empty() && arguments.positional.empty())
     missing.push_back(command.positional);
   const std::size_t allowed = command.positional.empty() ? 0 : 1;
-  if (arguments.positional.size() > allowed)
+  const bool many = command.positional.ends_with("...");
+  if (arguments.positional.size() > allowed && !many)
     Fail(ExitCode::kUsage, "'", command.name, "' does not take the argument '",
          arguments.positional[allowed], "'; `vesalius ", command.name, " --help` shows its flags");
   if (!missing.empty())

@@ -33,7 +33,7 @@ struct Arguments {
 struct Command {
   std::string name;        // one or two words: "phantom", "import pairs"
   std::string summary;     // one line
-  std::string positional;  // name of the one positional argument, or ""
+  std::string positional;  // name of the one positional argument, or ""; "COMMAND...": many words
   std::string example;     // shell lines that work when pasted; the program is written `vesalius`
   std::vector<Flag> flags;
   ExitCode (*run)(const Arguments& arguments);
@@ -56,6 +56,10 @@ Command ExportCommand();
 Command EmbedCommand();
 Command TokenizeCommand();
 Command PlanCommand();
+Command SubmitCommand();
+Command WatchCommand();
+Command DoctorCommand();
+Command BadNodesCommand();
 Command VersionCommand();
 
 }  // namespace vesalius::launch

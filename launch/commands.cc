@@ -7,7 +7,8 @@ const std::vector<Command>& Commands() {
       PhantomCommand(),        ImportPairsCommand(), ImportOpenICommand(), ImportImagenomeCommand(),
       ImportChexzeroCommand(), ImportDicomCommand(), InspectCommand(),     BenchDataCommand(),
       PretrainCommand(),       EvaluateCommand(),    ExportCommand(),      EmbedCommand(),
-      TokenizeCommand(),       PlanCommand(),        VersionCommand()};
+      TokenizeCommand(),       PlanCommand(),        SubmitCommand(),      WatchCommand(),
+      BadNodesCommand(),       DoctorCommand(),      VersionCommand()};
   return commands;
 }
 

@@ -18,6 +18,7 @@
 #include "trainer/device.h"
 #include "trainer/initial_weights.h"
 #include "trainer/stop_signal.h"
+#include "trainer/stop_watch.h"
 #include "trainer/train.h"
 #include "trainer/wordpieces.h"
 
@@ -141,6 +142,7 @@ void CheckStart(const PretrainOptions& options, const Inputs& in) {
 
 Start BeginAttempt(const PretrainOptions& options, const Inputs& in) {
   RequireUnused(options);
+  RequireNoStopFile(options.run);
   Start start{checkpoints::Attempt::Acquire(options.run), "", {}};
   start.resume_from = FindCheckpoint(options);
   if (!start.resume_from.empty()) RequireFits(start.resume_from, in);

@@ -13,6 +13,7 @@
 #include "trainer/run_record.h"
 #include "trainer/schedule.h"
 #include "trainer/stop_signal.h"
+#include "trainer/stop_watch.h"
 #include "trainer/tables.h"
 #include "trainer/train_step.h"
 
@@ -53,6 +54,7 @@ class Session {
   checkpoints::Writer writer_;
   CommTrace comm_trace_;
   std::unique_ptr<RunRecord> record_;
+  std::unique_ptr<StopWatch> stop_watch_;  // rank 0 only
   std::int64_t saved_step_ = -1;
   int stage_ = 0;
 };
@@ -141,7 +143,8 @@ Outcome Session::Step(std::int64_t step) {
                 config_.trainer.float64 ? at::kDouble : at::kFloat, context_.device);
   clock.Mark("data");
 
-  const double flags[] = {StopRequested() ? 1.0 : 0.0, static_cast<double>(batch.unreadable)};
+  const bool stop = StopRequested() || (stop_watch_ && stop_watch_->StopNow());
+  const double flags[] = {stop ? 1.0 : 0.0, static_cast<double>(batch.unreadable)};
   Outcome outcome;
   StepRecord& record = outcome.record;
   record.lr = LearningRate(config_.trainer, step);
@@ -162,6 +165,7 @@ Outcome Session::Step(std::int64_t step) {
                                                {"loader.read", batch.read_s},
                                                {"loader.decode", batch.decode_s},
                                                {"loader.augment", batch.augment_s}});
+  if (stop_watch_) stop_watch_->StepTook(clock.total());
   record.samples_per_s = static_cast<double>(config_.trainer.global_batch) / clock.total();
   return outcome;
 }
@@ -193,7 +197,10 @@ void Session::Save(std::int64_t step) {
   std::vector<checkpoints::TensorView> views =
       StateViews(train_step_.parameters(), &train_step_.optimiser(), &staging);
   for (const checkpoints::TensorView& view : TableViews(tables_)) views.push_back(view);
+  PhaseClock clock;
   writer_.Save(info, views);
+  clock.Mark("save");
+  if (stop_watch_) stop_watch_->SaveTook(clock.total());
   saved_step_ = step;
 }
 
@@ -218,6 +225,7 @@ ExitCode Session::Run() {
   if (lead_)
     record_ =
         std::make_unique<RunRecord>(context_.run_folder, context_.attempt_number, step, plan.steps);
+  if (lead_) stop_watch_ = std::make_unique<StopWatch>(context_.run_folder);
   if (!context_.resume_from.empty()) saved_step_ = step;
 
   while (step < plan.steps) {
@@ -234,7 +242,10 @@ ExitCode Session::Run() {
       Save(step);
     if (outcome.stop && !last) {
       if (lead_) log::Info(comm_trace_.Summary());
-      if (lead_) log::Info("stopped on request at step ", step, "; start again to go on");
+      if (lead_)
+        log::Info("stopped on request at step ", step,
+                  stop_watch_->StopNow() ? " (" + stop_watch_->reason() + ")" : "",
+                  "; start again to go on");
       return ExitCode::kSavedResumable;
     }
     if (plan.eval_every > 0 && (last || step % plan.eval_every == 0)) EvaluateNow(step);

@@ -1,0 +1,126 @@
+#!/bin/bash
+# One generation of a training, rendered by `vesalius submit`: docs/cluster.md explains it.
+@HEADER@
+set -u
+@PROLOGUE@
+run=@RUN@ chain=@CHAIN@ requeue=@REQUEUE@
+vesalius=(@VESALIUS@)
+# shellcheck disable=SC2016  # what is quoted stays as it is
+training=(@TRAINING@)
+
+say() { echo "$(date '+%F %T') job $SLURM_JOB_ID, generation ${VESALIUS_GENERATION:-?}: $*"; }
+
+# A line of the run record, beside those of ranks and agents.
+event() { # NAME CODE
+  mkdir -p "$run/events"
+  printf '{"t":%s,"rank":-1,"host":"%s","step":-1,"kind":"instant","name":"%s",' \
+    "$(date +%s.%N)" "${SLURMD_NODENAME:-}" "$1" >> "$run/events/batch.jsonl"
+  printf '"job":"%s","generation":%d,"code":%d}\n' \
+    "$SLURM_JOB_ID" "$VESALIUS_GENERATION" "$2" >> "$run/events/batch.jsonl"
+}
+
+# Nothing more is to run in this chain. The jobs that wait behind this one are cancelled by their
+# ids: a name could be somebody's next training. A job that starts all the same finds the mark.
+end_chain() {
+  local job
+  echo "$1" > "$chain/ended"
+  while read -r job; do
+    [[ $job == "$SLURM_JOB_ID" ]] || scancel --quiet "$job"
+  done < "$chain/jobs"
+}
+
+# Notes nodes as bad (none: what RUN/failure.json blames), and keeps the jobs that wait off them.
+avoid_nodes() { # REASON [NODE...]
+  local reason=$1 avoid job nodes=()
+  shift
+  for job in "$@"; do nodes+=(--add "$job"); done
+  avoid=$("${vesalius[@]}" bad-nodes "$run" "${nodes[@]}" --reason "$reason" --exclude-for @NODES@ \
+    --of "$(sinfo --noheader --format=%D --partition="$SLURM_JOB_PARTITION")" --also=@EXCLUDE@) || return
+  [[ -n $avoid ]] || return
+  say "nodes to avoid: $avoid"
+  while read -r job; do
+    [[ $job == "$SLURM_JOB_ID" && $requeue == 0 ]] ||
+      scontrol update jobid="$job" excnodelist="$avoid" 2> /dev/null
+  done < "$chain/jobs"
+}
+
+# Those of a list of nodes that are down, failing or being drained.
+unfit_nodes() { sinfo --noheader --Node --nodes="$1" --states=down,fail,drain --format=%N | sort -u; }
+
+[[ ! -e $chain/ended ]] || { say "this chain has ended: $(< "$chain/ended")"; exit 0; }
+[[ ! -e $run/STOP ]] || { say "$run/STOP is there"; end_chain "STOP"; exit 0; }
+
+VESALIUS_GENERATION=1
+if [[ -e $run/ATTEMPT ]]; then
+  IFS=/ read -r _ VESALIUS_GENERATION _ < "$run/ATTEMPT"
+  VESALIUS_GENERATION=$((10#$VESALIUS_GENERATION + 1))
+fi
+export VESALIUS_GENERATION
+
+# When Slurm will end this job: the trainer leaves in time by itself, should the signal not come.
+if [[ -z ${SLURM_JOB_END_TIME:-} ]]; then
+  SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e)" +%s) ||
+    SLURM_JOB_END_TIME=
+fi
+export SLURM_JOB_END_TIME
+
+# A generation that could not say how it ended lost its first node: blame the nodes that are down.
+if [[ -e $chain/running ]]; then
+  mapfile -t lost < <(unfit_nodes "$(< "$chain/running")")
+  say "the generation before ended without a word; down of its nodes: ${lost[*]:-none}"
+  [[ ${#lost[@]} == 0 ]] || avoid_nodes "down" "${lost[@]}"
+fi
+echo "$SLURM_JOB_NODELIST" > "$chain/running"
+
+# USR2 comes ahead of the time limit and of preemption, and from the watch below: the ranks save and
+# leave. TERM comes from Slurm when it takes the job away; the ranks get it as well.
+step='' taken=0
+# shellcheck disable=SC2317  # the trap calls it
+leave() { say "asked to leave"; [[ -z $step ]] || kill -USR2 "$step" 2> /dev/null; }
+trap leave USR2
+trap 'taken=1; say "Slurm takes the job away"' TERM
+
+# Slurm 22.05 loses a launch in a hundred otherwise; and srun forgets --cpus-per-task without this.
+export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}
+[[ -z ${SLURM_CPUS_PER_TASK:-} ]] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
+
+event generation.start 0
+say "starting on $SLURM_JOB_NODELIST"
+@LAUNCH@ &
+step=$!
+
+# Leaves when a node of ours is being drained.
+(
+  trap - USR2 TERM
+  while sleep 20; do
+    [[ -n $(unfit_nodes "$SLURM_JOB_NODELIST" 2> /dev/null) ]] || continue
+    kill -USR2 $$
+    break
+  done
+) &
+watch=$!
+
+# A trap ends `wait` early; the step's own status is what the last one says.
+while kill -0 "$step" 2> /dev/null; do wait "$step"; done
+wait "$step"
+code=$?
+kill "$watch" 2> /dev/null
+event generation.end "$code"
+say "the step ended with $code"
+rm -f "$chain/running"
+
+case $code in
+  0) end_chain "finished"; exit 0 ;;
+  64 | 65 | 66 | 70 | 73 | 77 | 78 | 82 | 93)
+    say "this needs a person: no further generation starts"
+    end_chain "code $code"
+    exit $code ;;
+  79 | 80 | 81) avoid_nodes "code $code" ;;
+esac
+[[ ! -e $run/STOP ]] || end_chain "STOP"
+if [[ $requeue == 1 && ! -e $chain/ended && $taken == 0 ]]; then
+  scontrol requeue "$SLURM_JOB_ID"
+  sleep 60  # until Slurm takes the job back
+fi
+[[ $code == 75 ]] && exit 0
+exit $code

@@ -1,0 +1,133 @@
+#include "slurm/run_state.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "checkpoints/reader.h"
+
+namespace vesalius::slurm {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kSteps = 20;           // of which rate and scores are means
+constexpr std::streamoff kTail = 256 << 10;  // bytes of metrics.jsonl that are looked at
+constexpr double kStraggler = 0.7;
+
+double AgeOf(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return 0;
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return std::max(0.0, static_cast<double>(now.tv_sec - status.st_mtim.tv_sec) +
+                           1e-9 * static_cast<double>(now.tv_nsec - status.st_mtim.tv_nsec));
+}
+
+// The last complete lines of a file of JSON lines.
+std::vector<Json> LastLines(const std::string& path, std::size_t count) {
+  std::ifstream in(path, std::ios::binary);
+  std::vector<Json> lines;
+  if (!in.seekg(0, std::ios::end)) return lines;
+  const std::streamoff size = in.tellg();
+  in.seekg(std::max<std::streamoff>(0, size - kTail));
+  const std::string tail(std::istreambuf_iterator<char>(in), {});
+  for (const std::string& line : Split(tail, '\n')) {
+    Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object()) lines.push_back(std::move(json));
+  }
+  if (lines.size() > count) lines.erase(lines.begin(), lines.end() - static_cast<long>(count));
+  return lines;
+}
+
+std::int64_t PlannedSteps(const std::string& run) {
+  int newest = 0;
+  if (Exists(run + "/attempts"))
+    for (const std::string& name : ListDir(run + "/attempts"))
+      newest = std::max(newest, std::atoi(name.c_str()));
+  const std::string path = StrCat(run, "/attempts/", newest, "/config.txtpb");
+  if (newest == 0 || !Exists(path)) return 0;
+  for (const std::string& line : Split(ReadFile(path), '\n'))
+    if (const auto key = Trim(line); key.starts_with("steps:"))
+      return std::atoll(std::string(key.substr(6)).c_str());
+  return 0;
+}
+
+// By rank, the mean seconds of a step in which it did not wait; empty for one rank.
+std::vector<double> BusySeconds(const std::vector<Json>& lines, double step_s) {
+  std::vector<double> busy;
+  for (const Json& line : lines) {
+    if (!line.contains("comm") || !line["comm"].contains("waiting")) continue;
+    const Json& waiting = line["comm"]["waiting"];
+    if (busy.size() != waiting.size()) busy.assign(waiting.size(), 0);
+    for (std::size_t r = 0; r < busy.size(); ++r)
+      busy[r] += (step_s - waiting[r].get<double>()) / static_cast<double>(lines.size());
+  }
+  return busy.size() > 1 ? busy : std::vector<double>{};
+}
+
+}  // namespace
+
+std::optional<Progress> ReadProgress(const std::string& run) {
+  const std::string path = run + "/metrics.jsonl";
+  const std::vector<Json> lines = LastLines(path, kSteps);
+  if (lines.empty()) return std::nullopt;
+  Progress progress;
+  progress.step = lines.back().value("step", std::int64_t{0});
+  progress.steps = PlannedSteps(run);
+  progress.age_s = AgeOf(path);
+  const auto samples = [&](const Json& line) { return line.value("samples", 0.0); };
+  double seconds = 0, read = 0;
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    const double rate = lines[i].value("samples_per_s", 0.0);
+    const double batch = samples(lines[i]) - samples(lines[i - 1]);
+    if (rate <= 0 || batch <= 0) continue;
+    seconds += batch / rate;
+    read += batch;
+  }
+  if (seconds > 0) {
+    progress.samples_per_s = read / seconds;
+    progress.step_s = seconds / static_cast<double>(lines.size() - 1);
+  }
+  const std::vector<double> busy = BusySeconds(lines, progress.step_s);
+  if (busy.empty()) return progress;
+  std::vector<double> sorted = busy;
+  std::sort(sorted.begin(), sorted.end());
+  const double median = (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
+  for (std::size_t r = 0; r < busy.size(); ++r)
+    if (busy[r] > 0 && median / busy[r] < kStraggler)
+      progress.stragglers.emplace_back(static_cast<int>(r), median / busy[r]);
+  return progress;
+}
+
+std::optional<Commit> ReadCommit(const std::string& run) {
+  const std::vector<std::string> steps = checkpoints::ListSteps(run);
+  if (steps.empty()) return std::nullopt;
+  const std::string name = std::filesystem::path(steps[0]).filename().string();
+  return Commit{std::atoll(name.substr(name.find('-') + 1).c_str()), AgeOf(steps[0])};
+}
+
+std::map<std::string, int> CountFaults(const std::string& run) {
+  std::map<std::string, int> faults;
+  if (!Exists(run + "/events")) return faults;
+  for (const std::string& name : ListDir(run + "/events")) {
+    if (name.find(".jsonl") == std::string::npos) continue;
+    std::ifstream in(run + "/events/" + name);
+    for (std::string line; std::getline(in, line);) {
+      if (line.find("\"failure\"") == std::string::npos) continue;
+      const Json event = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (event.is_object() && event.value("kind", "") == "failure")
+        ++faults[event.value("name", "unnamed")];
+    }
+  }
+  return faults;
+}
+
+}  // namespace vesalius::slurm

@@ -1,0 +1,105 @@
+#include "slurm/script.h"
+
+#include <cstdlib>
+
+#include "base/command.h"
+#include "base/error.h"
+#include "base/strings.h"
+#include "slurm/batch.h"
+
+namespace vesalius::slurm {
+namespace {
+
+// Numbers between colons; a negative one for what is no number.
+std::vector<int> Numbers(const std::string& text) {
+  std::vector<int> numbers;
+  for (const std::string& part : Split(text, ':')) {
+    const bool digits = !part.empty() && part.size() < 7 &&
+                        part.find_first_not_of("0123456789") == std::string::npos;
+    numbers.push_back(digits ? std::atoi(part.c_str()) : -1);
+  }
+  return numbers;
+}
+
+std::string Header(const JobOptions& options) {
+  std::vector<std::string> lines = {
+      "job-name=" + options.name,
+      StrCat("nodes=", options.nodes),
+      StrCat("ntasks-per-node=", options.ranks_per_node),
+      "time=" + options.time,
+      StrCat("signal=B:USR2@", options.margin_s),
+      "chdir=" + options.folder,
+      "output=" + options.chain + "/job-%j.log",
+      "open-mode=append",
+      "export=ALL",
+      options.requeue ? "requeue" : "no-requeue",
+  };
+  if (!options.requeue) lines.push_back("dependency=singleton");
+  if (!options.partition.empty()) lines.push_back("partition=" + options.partition);
+  if (!options.account.empty()) lines.push_back("account=" + options.account);
+  if (!options.exclude.empty()) lines.push_back("exclude=" + options.exclude);
+  std::string header;
+  for (const std::string& line : lines) header += "#SBATCH --" + line + "\n";
+  for (const std::string& line : options.sbatch) header += "#SBATCH " + line + "\n";
+  header.pop_back();
+  return header;
+}
+
+std::string Quoted(const std::vector<std::string>& words) {
+  std::vector<std::string> quoted;
+  for (const std::string& word : words) quoted.push_back(ShellQuote(word));
+  return Join(quoted, " ");
+}
+
+// Peers notice a lost rank by themselves and leave in order; srun's own killing of a step after
+// one rank's status, 75 included, would cut the others' last words off.
+std::string LaunchLine(const JobOptions& options) {
+  return StrCat("srun --export=ALL --mpi=pmix --kill-on-bad-exit=0 --wait=120 --nodes=",
+                options.nodes, " --ntasks-per-node=", options.ranks_per_node,
+                " \\\n  \"${vesalius[@]}\" \"${training[@]}\"");
+}
+
+}  // namespace
+
+std::string RenderBatchScript(const JobOptions& options) {
+  std::vector<std::string> prologue = options.prologue;
+  if (prologue.empty()) prologue = {"# (no prologue)"};
+  const std::string program = ShellQuote(options.program);
+  std::string script = kBatchScript;
+  const std::pair<const char*, std::string> fields[] = {
+      {"@HEADER@", Header(options)},
+      {"@RUN@", ShellQuote(options.run)},
+      {"@CHAIN@", ShellQuote(options.chain)},
+      {"@REQUEUE@", options.requeue ? "1" : "0"},
+      {"@NODES@", StrCat(options.nodes)},
+      {"@EXCLUDE@", ShellQuote(options.exclude)},
+      {"@LAUNCH@", LaunchLine(options)},
+      {"@VESALIUS@", options.container.empty() ? program : options.container + " " + program},
+      {"@TRAINING@", Quoted(options.training)},
+      {"@PROLOGUE@", Join(prologue, "\n")},
+  };
+  for (const auto& [field, text] : fields) script = Replace(script, field, text);
+  return script;
+}
+
+int ParseTimeLimit(const std::string& text) {
+  const std::size_t dash = text.find('-');
+  std::vector<int> n = Numbers(text.substr(dash == std::string::npos ? 0 : dash + 1));
+  bool good = n.size() <= 3;
+  int days = 0;
+  if (dash != std::string::npos) {
+    days = Numbers(text.substr(0, dash))[0];
+    n.resize(3);  // hours, minutes, seconds
+  } else if (n.size() == 1) {
+    n = {0, n[0], 0};
+  } else if (n.size() == 2) {
+    n = {0, n[0], n[1]};
+  }
+  for (const int part : n) good = good && part >= 0;
+  const int seconds = good ? ((days * 24 + n[0]) * 60 + n[1]) * 60 + n[2] : 0;
+  Require(good && days >= 0 && seconds > 0, ExitCode::kUsage,
+          "--time wants minutes, hours:minutes:", "seconds or days-hours, not '", text, "'");
+  return seconds;
+}
+
+}  // namespace vesalius::slurm
