@@ -44,8 +44,8 @@ avoid_nodes() { # REASON [NODE...]
   done < "$chain/jobs"
 }
 
-# Those of a list of nodes that are down, failing or being drained.
-unfit_nodes() { sinfo --noheader --Node --nodes="$1" --states=down,fail,drain --format=%N | sort -u; }
+# Those of a list of nodes that are in one of some states.
+unfit_nodes() { sinfo --noheader --Node --nodes="$1" --states="$2" --format=%N | sort -u; }
 
 [[ ! -e $chain/ended ]] || { say "this chain has ended: $(< "$chain/ended")"; exit 0; }
 [[ ! -e $run/STOP ]] || { say "$run/STOP is there"; end_chain "STOP"; exit 0; }
@@ -64,13 +64,12 @@ if [[ -z ${SLURM_JOB_END_TIME:-} ]]; then
 fi
 export SLURM_JOB_END_TIME
 
-# A generation that could not say how it ended lost its first node: blame the nodes that are down.
-if [[ -e $chain/running ]]; then
-  mapfile -t lost < <(unfit_nodes "$(< "$chain/running")")
-  say "the generation before ended without a word; down of its nodes: ${lost[*]:-none}"
+# Nodes of the generation before that are down by now: it may not have lived to tell.
+if [[ -e $chain/nodes ]]; then
+  mapfile -t lost < <(unfit_nodes "$(< "$chain/nodes")" down,fail,no_respond)
   [[ ${#lost[@]} == 0 ]] || avoid_nodes "down" "${lost[@]}"
 fi
-echo "$SLURM_JOB_NODELIST" > "$chain/running"
+echo "$SLURM_JOB_NODELIST" > "$chain/nodes"
 
 # USR2 comes ahead of the time limit and of preemption, and from the watch below: the ranks save and
 # leave. TERM comes from Slurm when it takes the job away; the ranks get it as well.
@@ -93,7 +92,7 @@ step=$!
 (
   trap - USR2 TERM
   while sleep 20; do
-    [[ -n $(unfit_nodes "$SLURM_JOB_NODELIST" 2> /dev/null) ]] || continue
+    [[ -n $(unfit_nodes "$SLURM_JOB_NODELIST" drain 2> /dev/null) ]] || continue
     kill -USR2 $$
     break
   done
@@ -107,7 +106,6 @@ code=$?
 kill "$watch" 2> /dev/null
 event generation.end "$code"
 say "the step ended with $code"
-rm -f "$chain/running"
 
 case $code in
   0) end_chain "finished"; exit 0 ;;

@@ -1,6 +1,6 @@
 // `vesalius submit`: a training as a chain of batch jobs. Each submission is a folder
 // RUN/slurm/N with batch.sh, the ids of its jobs (`jobs`, one a line), their output
-// (job-ID.log), `running` (the nodes of the job that runs) and `ended` (why no further one
+// (job-ID.log), `nodes` (those of the job that ran last) and `ended` (why no further one
 // starts).
 #pragma once
 

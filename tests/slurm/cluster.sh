@@ -14,7 +14,8 @@
 #
 # VESALIUS_CLUSTER names the folder. Files FOLDER/flags/prolog.NODE and health.NODE make the prolog
 # refuse NODE, and the health check drain it. Nodes are called n1, n2, ..., two GPUs each that are
-# links to /dev/null; partition `train` is the default, `urgent` preempts it by requeue.
+# links to /dev/null; partition `train` is the default, with 20 s of grace when `urgent` preempts it;
+# `strict` has no grace.
 set -euo pipefail
 BOX=${VESALIUS_CLUSTER:-/tmp/vesalius-cluster-$(id -u)}
 ROOT=${XDG_CACHE_HOME:-$HOME/.cache}/vesalius/slurm
@@ -159,12 +160,14 @@ SlurmctldParameters=preempt_send_user_signal
 EOF2
   for ((i = 1; i <= nodes; i++)); do
     echo "NodeName=n$i NodeHostname=$host NodeAddr=127.0.0.1 Port=$((base + i)) CPUs=$CPUS" \
-      "RealMemory=1000 Gres=gpu:2 State=UNKNOWN" >> "$SLURM_CONF"
-  done
-  echo "PartitionName=train Nodes=n[1-$nodes] Default=YES MaxTime=INFINITE State=UP" \
-    "PriorityTier=1 GraceTime=20" >> "$SLURM_CONF"
-  echo "PartitionName=urgent Nodes=n[1-$nodes] MaxTime=INFINITE State=UP PriorityTier=10" \
-    >> "$SLURM_CONF"
+      "RealMemory=1000 Gres=gpu:2 State=UNKNOWN"
+  done >> "$SLURM_CONF"
+  cat >> "$SLURM_CONF" <<EOF2
+PartitionName=DEFAULT Nodes=n[1-$nodes] MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=train Default=YES GraceTime=20
+PartitionName=strict GraceTime=0
+PartitionName=urgent PriorityTier=10
+EOF2
 }
 
 start() {

@@ -130,7 +130,8 @@ TEST(BadNodesTest, AFifthOfThePartitionAtMost) {
 TEST(BadNodesTest, TheSupervisorsVerdictNamesOne) {
   const TempDir dir;
   EXPECT_EQ(BlamedNode(dir.path()), "");
-  WriteFileAtomic(dir.path() + "/failure.json", R"({"cause": {"kind": "hang", "node": "", "host": "n3"}})");
+  WriteFileAtomic(dir.path() + "/failure.json",
+                  R"({"cause": {"kind": "hang", "node": "", "host": "n3"}})");
   EXPECT_EQ(BlamedNode(dir.path()), "n3");
 }
 
