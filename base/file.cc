@@ -14,9 +14,7 @@
 namespace vesalius {
 namespace {
 
-FileFault g_fault;
-
-int Fault(FileOp op, const std::string& path) { return g_fault ? g_fault(op, path) : 0; }
+using file_hooks::Fault;
 
 const char* Remedy(int error) {
   switch (error) {
@@ -41,8 +39,6 @@ const char* Remedy(int error) {
 
 }  // namespace
 
-void SetFileFault(FileFault fault) { g_fault = std::move(fault); }
-
 void CheckFileFault(FileOp op, const std::string& path) {
   if (const int error = Fault(op, path))
     FailPath(ExitCode::kCannotCreate, "cannot write", path, error);
@@ -57,6 +53,7 @@ OutputFile::OutputFile(const std::string& path, ExitCode code, bool append)
     if (fd_ < 0) error = errno;
   }
   if (error != 0) FailNow("cannot create", error);
+  file_hooks::Log(FileOp::kOpen, path);
 }
 
 OutputFile::~OutputFile() {
@@ -68,10 +65,11 @@ void OutputFile::FailNow(const char* what, int error) const { FailPath(code_, wh
 void OutputFile::Write(const void* data, std::size_t bytes) {
   const char* p = static_cast<const char*>(data);
   while (bytes > 0) {
-    if (const int error = Fault(FileOp::kWrite, path_)) FailNow("cannot write", error);
-    const ssize_t n = ::write(fd_, p, bytes);
+    const long allowed = file_hooks::Allowed(path_, bytes);
+    const ssize_t n = allowed < 0 ? -1 : ::write(fd_, p, static_cast<std::size_t>(allowed));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) FailNow("cannot write", n == 0 ? ENOSPC : errno);
+    file_hooks::Log(FileOp::kWrite, path_, size_, p, static_cast<std::size_t>(n));
     p += n;
     bytes -= static_cast<std::size_t>(n);
     size_ += static_cast<std::uint64_t>(n);
@@ -82,6 +80,7 @@ void OutputFile::Sync() {
   int error = Fault(FileOp::kSync, path_);
   if (error == 0 && ::fdatasync(fd_) != 0 && errno != EINVAL && errno != EROFS) error = errno;
   if (error != 0) FailNow("cannot sync", error);
+  file_hooks::Log(FileOp::kSync, path_);
 }
 
 void OutputFile::Close() {
@@ -156,12 +155,14 @@ void MakeDirs(const std::string& path, ExitCode code) {
     FailPath(code, "cannot create folder", path, fault);
   std::filesystem::create_directories(path, error);
   if (error) FailPath(code, "cannot create folder", path, error.value());
+  file_hooks::Log(FileOp::kMakeDir, path);
 }
 
 void RenamePath(const std::string& from, const std::string& to, ExitCode code) {
   int error = Fault(FileOp::kRename, to);
   if (error == 0 && std::rename(from.c_str(), to.c_str()) != 0) error = errno;
   if (error != 0) FailPath(code, StrCat("cannot rename ", from, " to").c_str(), to, error);
+  file_hooks::LogRename(from, to);
 }
 
 void RemoveTree(const std::string& path) {
@@ -170,6 +171,7 @@ void RemoveTree(const std::string& path) {
     FailPath(ExitCode::kCannotCreate, "cannot remove", path, fault);
   std::filesystem::remove_all(path, error);
   if (error) FailPath(ExitCode::kCannotCreate, "cannot remove", path, error.value());
+  file_hooks::Log(FileOp::kRemove, path);
 }
 
 void SyncDir(const std::string& path, ExitCode code) {
@@ -179,6 +181,7 @@ void SyncDir(const std::string& path, ExitCode code) {
   if (::fsync(fd) != 0 && errno != EINVAL && errno != EROFS) error = errno;
   ::close(fd);
   if (error != 0) FailPath(code, "cannot sync folder", path, error);
+  file_hooks::Log(FileOp::kSync, path);
 }
 
 ScratchFolder::ScratchFolder() {

@@ -1,24 +1,17 @@
 // Files, the one seam between the program and the disk: everything that is written goes through
 // here, so that every failure carries path, reason and exit code, nothing half-written passes for
-// complete, and tests can make any operation fail (see SetFileFault).
+// complete, and tests can make any operation fail (base/file_hooks.h).
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "base/file_hooks.h"
 
 namespace vesalius {
-
-enum class FileOp { kOpen, kRead, kWrite, kSync, kClose, kRename, kRemove, kMakeDir };
-
-// Tests only: called before each operation; a non-zero result is taken as that errno. Pass nullptr
-// to remove. Not thread-safe against running operations.
-using FileFault = std::function<int(FileOp op, const std::string& path)>;
-void SetFileFault(FileFault fault);
 
 // Consults the fault hook for an operation that a library does for us (e.g. HDF5 writing `path`);
 // throws Error(kCannotCreate) when a fault is injected.

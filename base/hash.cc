@@ -3,6 +3,7 @@
 #include <nmmintrin.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstring>
@@ -39,12 +40,40 @@ __attribute__((target("sse4.2"))) std::uint32_t Sse42(const unsigned char* p, st
   return c;
 }
 
+// Three blocks of `n` bytes side by side: an instruction takes three cycles and starts every cycle.
+__attribute__((target("sse4.2"))) void Sse42Three(const unsigned char* p, std::size_t n,
+                                                  std::uint32_t* out) {
+  std::uint64_t c[3] = {~0u, ~0u, ~0u};
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int k = 0; k < 3; ++k) {
+      std::uint64_t word;
+      std::memcpy(&word, p + static_cast<std::size_t>(k) * n + i, 8);
+      c[k] = _mm_crc32_u64(c[k], word);
+    }
+  for (int k = 0; k < 3; ++k)
+    out[k] =
+        ~Sse42(p + static_cast<std::size_t>(k) * n + i, n - i, static_cast<std::uint32_t>(c[k]));
+}
+
 }  // namespace
 
 std::uint32_t Crc32c(const void* data, std::size_t bytes, std::uint32_t crc) {
   static const bool kHardware = __builtin_cpu_supports("sse4.2");
   const auto* p = static_cast<const unsigned char*>(data);
   return ~(kHardware ? Sse42(p, bytes, ~crc) : Portable(p, bytes, ~crc));
+}
+
+std::vector<std::uint32_t> Crc32cBlocks(const void* data, std::size_t bytes, std::size_t block) {
+  static const bool kHardware = __builtin_cpu_supports("sse4.2");
+  const auto* p = static_cast<const unsigned char*>(data);
+  std::vector<std::uint32_t> crcs((bytes + block - 1) / block);
+  std::size_t done = 0;
+  if (kHardware)
+    for (; (done + 3) * block <= bytes; done += 3) Sse42Three(p + done * block, block, &crcs[done]);
+  for (; done < crcs.size(); ++done)
+    crcs[done] = Crc32c(p + done * block, std::min(block, bytes - done * block));
+  return crcs;
 }
 
 std::uint64_t Hash64(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }

@@ -7,11 +7,16 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace vesalius {
 
 // CRC-32C (Castagnoli), continuing from `crc`; SSE4.2 where the processor has it.
 std::uint32_t Crc32c(const void* data, std::size_t bytes, std::uint32_t crc = 0);
+
+// CRC-32C of each `block` bytes and of what is left; several blocks at a time, since one checksum
+// leaves most of the processor idle.
+std::vector<std::uint32_t> Crc32cBlocks(const void* data, std::size_t bytes, std::size_t block);
 
 // XXH3-64 of the bytes.
 std::uint64_t Hash64(std::string_view bytes);

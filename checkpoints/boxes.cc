@@ -161,6 +161,13 @@ void CopyBox(const Box& common, const Box& from, const void* source, const Box& 
   }
 }
 
+std::pair<std::uint64_t, std::uint64_t> Span(const Box& box, const Box& part) {
+  std::vector<std::int64_t> last = part.offset;
+  for (std::size_t d = 0; d < last.size(); ++d) last[d] += part.extent[d] - 1;
+  return {static_cast<std::uint64_t>(Locate(box, part.offset)),
+          static_cast<std::uint64_t>(Locate(box, last))};
+}
+
 std::string ToString(const Box& box) {
   std::vector<std::string> ranges;
   for (std::size_t d = 0; d < box.offset.size(); ++d) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace vesalius::checkpoints {
@@ -48,6 +49,10 @@ std::size_t FlatBoxLimit(std::size_t dimensions);
 // row-major. `common` lies in both.
 void CopyBox(const Box& common, const Box& from, const void* source, const Box& to, void* target,
              std::size_t item);
+
+// First and last element of `part`, which lies in `box`, by their numbers in the row-major memory
+// of `box`.
+std::pair<std::uint64_t, std::uint64_t> Span(const Box& box, const Box& part);
 
 // "[0:16, 3:4]" for messages.
 std::string ToString(const Box& box);

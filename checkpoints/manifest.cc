@@ -73,9 +73,10 @@ StepInfo FromProto(const ManifestProto& proto, const std::string& path) {
   return info;
 }
 
-void CheckChunk(const StoredTensor& tensor, const Chunk& chunk,
-                const std::vector<StoredFile>& files, const std::string& path) {
+void CheckChunk(const StoredTensor& tensor, const Chunk& chunk, const Manifest& manifest,
+                const std::string& path) {
   const TensorMeta& meta = tensor.meta;
+  const std::vector<StoredFile>& files = manifest.files;
   if (chunk.box.offset.size() != chunk.box.extent.size())
     Damaged(path, "tensor '", meta.name, "': a chunk with ", chunk.box.offset.size(),
             " offsets and ", chunk.box.extent.size(), " extents");
@@ -90,6 +91,8 @@ void CheckChunk(const StoredTensor& tensor, const Chunk& chunk,
   if (chunk.position > files[chunk.file].bytes ||
       chunk.bytes > files[chunk.file].bytes - chunk.position)
     bad("it lies past the end of its file");
+  if (chunk.crcs.size() != (chunk.bytes + manifest.block_bytes - 1) / manifest.block_bytes)
+    bad("it has not one checksum for each block");
 }
 
 // Every element of the tensor in exactly one chunk.
@@ -115,7 +118,8 @@ void CheckTiling(const StoredTensor& tensor, const std::string& path) {
     }
 }
 
-void CheckTensors(const Manifest& manifest, const std::string& path) {
+void CheckTensors(const Manifest& manifest, const std::string& path, bool complete) {
+  if (manifest.block_bytes == 0) Damaged(path, "its blocks have no bytes");
   std::set<std::pair<std::string, Role>> names;
   for (const StoredTensor& tensor : manifest.tensors) {
     const TensorMeta& meta = tensor.meta;
@@ -125,21 +129,22 @@ void CheckTensors(const Manifest& manifest, const std::string& path) {
               "' or a shape unknown here");
     if (!names.emplace(meta.name, meta.role).second)
       Damaged(path, "tensor '", meta.name, "' is listed twice");
-    for (const Chunk& chunk : tensor.chunks) CheckChunk(tensor, chunk, manifest.files, path);
-    CheckTiling(tensor, path);
+    for (const Chunk& chunk : tensor.chunks) CheckChunk(tensor, chunk, manifest, path);
+    if (complete) CheckTiling(tensor, path);
   }
 }
 
 void CheckFiles(const Manifest& manifest, const std::string& path) {
-  std::vector<std::map<std::uint64_t, std::uint32_t>> crcs(manifest.files.size());
+  std::vector<std::map<std::uint64_t, const Chunk*>> chunks(manifest.files.size());
   for (const StoredTensor& tensor : manifest.tensors)
-    for (const Chunk& chunk : tensor.chunks) crcs[chunk.file][chunk.position] = chunk.crc;
-  for (std::size_t i = 0; i < crcs.size(); ++i) {
+    for (const Chunk& chunk : tensor.chunks) chunks[chunk.file][chunk.position] = &chunk;
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
     const StoredFile& file = manifest.files[i];
     if (file.name.empty() || file.name.find('/') != std::string::npos)
       Damaged(path, "it lists a file with the name '", file.name, "'");
     std::vector<std::uint32_t> ordered;
-    for (const auto& [position, crc] : crcs[i]) ordered.push_back(crc);
+    for (const auto& [position, chunk] : chunks[i])
+      ordered.insert(ordered.end(), chunk->crcs.begin(), chunk->crcs.end());
     if (CrcOfCrcs(ordered) != file.crc)
       Damaged(path, "the checksum of ", file.name, " is not that of its chunks");
   }
@@ -149,8 +154,8 @@ ManifestProto Unframe(std::string_view content, const std::string& path) {
   if (content.size() < kHeaderBytes + 4 || content.substr(0, 8) != kManifestMagic)
     Damaged(path, "it does not begin like a checkpoint manifest (", content.size(), " bytes)");
   const auto version = Load<std::uint32_t>(content, 8);
-  Require(version == kManifestVersion, ExitCode::kInvalidData, path, " has format version ",
-          version, ", this program reads version ", kManifestVersion,
+  Require(version >= 1 && version <= kManifestVersion, ExitCode::kInvalidData, path,
+          " has format version ", version, ", this program reads versions 1 to ", kManifestVersion,
           "; use the program that wrote it");
   const auto length = Load<std::uint64_t>(content, 12);
   if (length != content.size() - kHeaderBytes - 4)
@@ -176,6 +181,7 @@ std::uint32_t CrcOfCrcs(const std::vector<std::uint32_t>& crcs) {
 std::string EncodeManifest(const Manifest& manifest) {
   ManifestProto proto;
   ToProto(manifest.info, &proto);
+  proto.set_block_bytes(manifest.block_bytes);
   for (const StoredFile& file : manifest.files) {
     FileProto* out = proto.add_files();
     out->set_name(file.name);
@@ -195,7 +201,7 @@ std::string EncodeManifest(const Manifest& manifest) {
       part->set_file(chunk.file);
       part->set_position(chunk.position);
       part->set_bytes(chunk.bytes);
-      part->set_crc32c(chunk.crc);
+      part->mutable_crc32c()->Add(chunk.crcs.begin(), chunk.crcs.end());
     }
   }
   std::string content(kManifestMagic);
@@ -207,10 +213,13 @@ std::string EncodeManifest(const Manifest& manifest) {
   return content;
 }
 
-Manifest DecodeManifest(std::string_view content, const std::string& path) {
+namespace {
+
+Manifest Decode(std::string_view content, const std::string& path, bool complete) {
   const ManifestProto proto = Unframe(content, path);
   Manifest manifest;
   manifest.info = FromProto(proto, path);
+  manifest.block_bytes = proto.has_block_bytes() ? proto.block_bytes() : kMaxChunkBytes;
   for (const FileProto& file : proto.files())
     manifest.files.push_back({file.name(), file.bytes(), file.crc32c()});
   for (const TensorProto& tensor : proto.tensors()) {
@@ -227,12 +236,48 @@ Manifest DecodeManifest(std::string_view content, const std::string& path) {
                                part.file(),
                                part.position(),
                                part.bytes(),
-                               part.crc32c()});
+                               {part.crc32c().begin(), part.crc32c().end()}});
     manifest.tensors.push_back(std::move(stored));
   }
-  CheckTensors(manifest, path);
+  CheckTensors(manifest, path, complete);
   CheckFiles(manifest, path);
   return manifest;
+}
+
+bool SameTensor(const TensorMeta& a, const TensorMeta& b) {
+  return a.name == b.name && a.dtype == b.dtype && a.shape == b.shape && a.role == b.role;
+}
+
+}  // namespace
+
+Manifest DecodeManifest(std::string_view content, const std::string& path) {
+  return Decode(content, path, /*complete=*/true);
+}
+
+Manifest DecodePart(std::string_view content, const std::string& path) {
+  return Decode(content, path, /*complete=*/false);
+}
+
+Manifest JoinParts(std::vector<Manifest> parts, const std::string& path) {
+  Manifest all = std::move(parts.at(0));
+  for (std::size_t p = 1; p < parts.size(); ++p) {
+    const auto first_file = static_cast<std::uint32_t>(all.files.size());
+    all.files.insert(all.files.end(), parts[p].files.begin(), parts[p].files.end());
+    if (parts[p].tensors.size() != all.tensors.size() || parts[p].block_bytes != all.block_bytes)
+      Damaged(path, "the part of rank ", p, " is not of the same save");
+    for (std::size_t t = 0; t < all.tensors.size(); ++t) {
+      StoredTensor& tensor = all.tensors[t];
+      if (!SameTensor(tensor.meta, parts[p].tensors[t].meta))
+        Damaged(path, "the part of rank ", p, " has another tensor than '", tensor.meta.name, "'");
+      for (Chunk& chunk : parts[p].tensors[t].chunks) {
+        chunk.file += first_file;
+        tensor.chunks.push_back(std::move(chunk));
+      }
+    }
+  }
+  CheckTensors(all, path, /*complete=*/true);
+  CheckFiles(all, path);
+  return all;
 }
 
 std::string CheckpointFolder(const std::string& run_folder) { return run_folder + "/ckpt"; }

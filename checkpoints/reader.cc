@@ -1,6 +1,7 @@
 #include "checkpoints/reader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "checkpoints/manifest.h"
+#include "checkpoints/memory_tier.h"
 
 namespace vesalius::checkpoints {
 namespace {
@@ -44,27 +46,57 @@ struct Reader::Impl {
   std::vector<TensorMeta> metas;
   std::map<std::pair<std::string, Role>, std::size_t> index;
 
-  // The chunk's bytes, checked.
-  std::string Load(const StoredTensor& tensor, const Chunk& chunk) const {
+  mutable std::atomic<std::uint64_t> bytes_read = 0;
+
+  void Open(bool exact);
+
+  // Reads bytes [begin, end) of the chunk, whole blocks, and checks them.
+  void Load(const StoredTensor& tensor, const Chunk& chunk, std::uint64_t begin, std::uint64_t end,
+            char* out) const {
     const std::string path = StrCat(folder, "/", manifest.files[chunk.file].name);
-    std::string bytes(chunk.bytes, '\0');
-    ReadAt(path, chunk.position, bytes.data(), bytes.size());
-    Require(Crc32c(bytes.data(), bytes.size()) == chunk.crc, ExitCode::kInvalidData, path,
-            " is damaged between bytes ", chunk.position, " and ", chunk.position + chunk.bytes,
-            ": ", RoleName(tensor.meta.role), " '", tensor.meta.name, "' ", ToString(chunk.box),
-            " does not match its checksum; use an older step (--resume auto finds the newest good "
-            "one)");
-    return bytes;
+    ReadAt(path, chunk.position + begin, out, end - begin);
+    bytes_read += end - begin;
+    const std::uint64_t block = manifest.block_bytes;
+    const std::vector<std::uint32_t> crcs = Crc32cBlocks(out, end - begin, block);
+    for (std::size_t i = 0; i < crcs.size(); ++i) {
+      const std::uint64_t from = begin + i * block;
+      Require(crcs[i] == chunk.crcs[from / block], ExitCode::kInvalidData, path,
+              " is damaged between bytes ", chunk.position + from, " and ",
+              chunk.position + std::min(from + block, end), ": ", RoleName(tensor.meta.role), " '",
+              tensor.meta.name, "' ", ToString(chunk.box),
+              " does not match its checksum; use an older step (--resume auto finds the newest "
+              "good one)");
+    }
+  }
+
+  void Verify(const StoredTensor& tensor, const Chunk& chunk) const {
+    const auto bytes = std::make_unique_for_overwrite<char[]>(chunk.bytes);
+    Load(tensor, chunk, 0, chunk.bytes, bytes.get());
   }
 
   void Fill(const StoredTensor& tensor, const Box& wanted, void* data) const {
     const std::size_t item = ItemSize(tensor.meta.dtype);
+    const std::uint64_t block = manifest.block_bytes;
     Box common;
-    for (const Chunk& chunk : tensor.chunks)
-      if (Intersect(chunk.box, wanted, &common))
-        CopyBox(common, chunk.box, Load(tensor, chunk).data(), wanted, data, item);
+    for (const Chunk& chunk : tensor.chunks) {
+      if (!Intersect(chunk.box, wanted, &common)) continue;
+      const auto [first, last] = Span(chunk.box, common);
+      const std::uint64_t begin = first * item / block * block;
+      const std::uint64_t end =
+          std::min(chunk.bytes, (last * item + item + block - 1) / block * block);
+      const auto bytes = std::make_unique_for_overwrite<char[]>(end - begin);
+      Load(tensor, chunk, begin, end, bytes.get());
+      CopyBox(common, chunk.box, bytes.get() - begin, wanted, data, item);
+    }
   }
 };
+
+Reader::Reader(const std::string& folder, const MemoryStep& step)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->folder = WithoutSlash(folder);
+  impl_->manifest = MemoryManifest(impl_->folder, step);
+  impl_->Open(/*exact=*/false);
+}
 
 Reader::Reader(const std::string& step_folder) : impl_(std::make_unique<Impl>()) {
   impl_->folder = WithoutSlash(step_folder);
@@ -77,17 +109,24 @@ Reader::Reader(const std::string& step_folder) : impl_(std::make_unique<Impl>())
   const std::int64_t named = StepOfName(std::filesystem::path(impl_->folder).filename().string());
   Require(named < 0 || named == info().step, ExitCode::kInvalidData, impl_->folder, " holds step ",
           info().step, ": the folder was renamed; give it its own name back");
-  for (const StoredFile& file : impl_->manifest.files) {
-    const std::string shard = StrCat(impl_->folder, "/", file.name);
+  impl_->Open(/*exact=*/true);
+}
+
+// What every use needs: files of the right length, tensors by name. A slot in memory may be longer
+// than the share in it.
+void Reader::Impl::Open(bool exact) {
+  for (const StoredFile& file : manifest.files) {
+    const std::string shard = StrCat(folder, "/", file.name);
     Require(Exists(shard), ExitCode::kInvalidData, shard,
             " is missing, the checkpoint is damaged; use an older step");
-    Require(FileSize(shard) == file.bytes, ExitCode::kInvalidData, shard, " has ", FileSize(shard),
-            " bytes and should have ", file.bytes,
+    const std::uint64_t bytes = FileSize(shard);
+    Require(bytes == file.bytes || (!exact && bytes > file.bytes), ExitCode::kInvalidData, shard,
+            " has ", bytes, " bytes and should have ", file.bytes,
             ": it is truncated or not of this checkpoint; use an older step");
   }
-  for (const StoredTensor& tensor : impl_->manifest.tensors) {
-    impl_->index[{tensor.meta.name, tensor.meta.role}] = impl_->metas.size();
-    impl_->metas.push_back(tensor.meta);
+  for (const StoredTensor& tensor : manifest.tensors) {
+    index[{tensor.meta.name, tensor.meta.role}] = metas.size();
+    metas.push_back(tensor.meta);
   }
 }
 
@@ -120,10 +159,23 @@ void Reader::Read(const TensorView& view) const {
   if (view.bytes > 0) impl_->Fill(tensor, wanted, view.data);
 }
 
-void Reader::Verify() const {
-  for (const StoredTensor& tensor : impl_->manifest.tensors)
-    for (const Chunk& chunk : tensor.chunks) impl_->Load(tensor, chunk);
+void Reader::Verify() const { VerifyShare(0, 1, {}); }
+
+void Reader::VerifyShare(int share, int shares, const std::set<TensorKey>& without) const {
+  std::uint64_t before = 0;  // bytes of the chunks up to here: equal shares of them
+  std::uint64_t total = 0;
+  for (const StoredFile& file : impl_->manifest.files) total += file.bytes;
+  const std::uint64_t each = total / static_cast<std::uint64_t>(shares) + 1;
+  for (const StoredTensor& tensor : impl_->manifest.tensors) {
+    if (without.contains({tensor.meta.name, tensor.meta.role})) continue;
+    for (const Chunk& chunk : tensor.chunks) {
+      if (before / each == static_cast<std::uint64_t>(share)) impl_->Verify(tensor, chunk);
+      before += chunk.bytes;
+    }
+  }
 }
+
+std::uint64_t Reader::bytes_read() const { return impl_->bytes_read; }
 
 std::string Reader::ParametersDigest() const {
   std::map<std::string, const StoredTensor*> parameters;

@@ -2,28 +2,40 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checkpoints/checkpoint.h"
 
 namespace vesalius::checkpoints {
 
+struct MemoryStep;
+
+using TensorKey = std::pair<std::string, Role>;
+
 class Reader {
  public:
   // `step_folder`: RUN/ckpt/step-NNNNNNNN. Verifies the manifest's own checksum and that every file
   // is there with its length. Errors: kInputMissing, kInvalidData, naming file, tensor and offset.
   explicit Reader(const std::string& step_folder);
+  // A step in the node's memory, with the same promises.
+  Reader(const std::string& memory_folder, const MemoryStep& step);
   ~Reader();
 
   const StepInfo& info() const;
   const std::vector<TensorMeta>& tensors() const;
   bool Has(const std::string& name, Role role) const;
   // Fills `view.data` with the box offset/extent of the tensor; every chunk touched is checked
-  // against its CRC-32C. Missing tensor, other dtype or shape: Error(kInvalidData).
+  // against its CRC-32C, whole blocks of 32 KiB at least. Missing tensor, other dtype or shape:
+  // Error(kInvalidData).
   void Read(const TensorView& view) const;
   // Reads and checks every byte.
   void Verify() const;
+  // Reads and checks share `share` of `shares` of the tensors that are not in `without`.
+  void VerifyShare(int share, int shares, const std::set<TensorKey>& without) const;
+  std::uint64_t bytes_read() const;  // of shards, by this object
   // Digest over names, shapes and bytes of all parameters, in name order; equal whatever the
   // sharding.
   std::string ParametersDigest() const;

@@ -1,6 +1,9 @@
 #include "checkpoints/retention.h"
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -20,6 +23,32 @@ bool Opens(const std::string& step_folder) {
   }
 }
 
+// Of `folders`, the step with the best value of `figure` in RUN/evals.jsonl; -1 when there is none.
+// A figure with a leading `-` is best when it is least.
+std::int64_t BestStep(const std::string& run_folder, const std::vector<std::string>& folders,
+                      std::string figure) {
+  const std::string path = run_folder + "/evals.jsonl";
+  if (figure.empty() || !Exists(path)) return -1;
+  const double sign = figure[0] == '-' ? -1 : 1;
+  if (figure[0] == '-') figure.erase(0, 1);
+  std::set<std::int64_t> there;
+  for (const std::string& folder : folders)
+    there.insert(StepOfName(std::filesystem::path(folder).filename().string()));
+  std::int64_t best = -1;
+  double value = 0;
+  for (const std::string& text : vesalius::Split(ReadFile(path), '\n')) {
+    const nlohmann::json line = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!line.is_object() || !line.contains(figure) || !line.contains("step")) continue;
+    if (!line[figure].is_number() || !line["step"].is_number_integer()) continue;
+    const double now = sign * line[figure].get<double>();
+    const std::int64_t step = line["step"].get<std::int64_t>();
+    if (!there.contains(step) || (best >= 0 && now <= value)) continue;
+    best = step;
+    value = now;
+  }
+  return best;
+}
+
 }  // namespace
 
 void SweepLeftovers(const std::string& run_folder) {
@@ -34,16 +63,33 @@ void SweepLeftovers(const std::string& run_folder) {
   }
 }
 
-void RemoveOldSteps(const std::string& run_folder, int keep, std::int64_t committed) {
+bool IsPinned(const std::string& step_folder) { return Exists(StrCat(step_folder, "/", kPinName)); }
+
+void Pin(const std::string& step_folder) {
+  WriteFileAtomic(StrCat(step_folder, "/", kPinName), "");
+}
+
+void Unpin(const std::string& step_folder) {
+  RemoveTree(StrCat(step_folder, "/", kPinName));
+  SyncDir(step_folder);
+}
+
+void RemoveOldSteps(const std::string& run_folder, const RetentionPolicy& policy,
+                    std::int64_t committed) {
   int kept = 0;
   try {
-    for (const std::string& step_folder : ListSteps(run_folder)) {
+    const std::vector<std::string> folders = ListSteps(run_folder);
+    const std::int64_t best = BestStep(run_folder, folders, policy.best);
+    for (const std::string& step_folder : folders) {
       const std::string name = std::filesystem::path(step_folder).filename();
-      if (kept < keep) {
+      const std::int64_t step = StepOfName(name);
+      if (kept < policy.newest) {
         kept += Opens(step_folder) ? 1 : 0;
         continue;
       }
-      if (StepOfName(name) == committed) continue;
+      if (step == committed || step == best || IsPinned(step_folder) ||
+          (policy.every > 0 && step % policy.every == 0))
+        continue;
       const std::string trash = StrCat(CheckpointFolder(run_folder), "/.trash-", name);
       RemoveTree(trash);
       RenamePath(step_folder, trash);

@@ -1,26 +1,30 @@
 #include "checkpoints/writer.h"
 
-#include <sys/statvfs.h>
-
-#include <algorithm>
 #include <chrono>
-#include <cstdio>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "checkpoints/commit.h"
 #include "checkpoints/manifest.h"
 #include "checkpoints/manifest.pb.h"
-#include "checkpoints/plan.h"
-#include "checkpoints/reader.h"
-#include "checkpoints/retention.h"
+#include "checkpoints/save_plan.h"
+#include "checkpoints/save_thread.h"
+#include "checkpoints/staging.h"
 
 namespace vesalius::checkpoints {
 namespace {
 
-constexpr double kSpaceFactor = 1.2;  // free space asked for, in sizes of the checkpoint
+constexpr std::chrono::milliseconds kPoll{2};
+
+enum Flag { kWritten, kFailed, kPublished, kBusy, kFencedOff };
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 // Runs `work` and turns what it throws into a message for the other ranks.
 template <typename Work>
@@ -36,25 +40,41 @@ void Try(OutcomeProto* outcome, const Work& work) {
   }
 }
 
-void CheckSpace(const std::string& folder, std::uint64_t bytes) {
-  struct statvfs info;
-  if (::statvfs(folder.c_str(), &info) != 0) return;  // the write itself will tell
-  const std::uint64_t free = static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
-  const auto needed = static_cast<std::uint64_t>(kSpaceFactor * static_cast<double>(bytes));
-  Require(free >= needed, ExitCode::kCannotSave, "a checkpoint of ", HumanBytes(bytes), " needs ",
-          HumanBytes(needed), " free in ", folder, " and there are ", HumanBytes(free),
-          "; free some space or lower trainer.keep");
+[[noreturn]] void FailSave(int code, std::int64_t step, const std::string& cause) {
+  const auto exit = static_cast<ExitCode>(code);
+  const bool keeps =
+      exit == ExitCode::kFenced || exit == ExitCode::kBug || exit == ExitCode::kConfig;
+  Fail(keeps ? exit : ExitCode::kCannotSave, "the checkpoint of step ", step, " was not saved, ",
+       cause, "; checkpoints saved before are untouched");
 }
 
-// False, and said in the log, when a byte of the checkpoint is damaged.
-bool IsGood(const std::string& step_folder) {
+// Throws the first rank's failure, if any, on every rank.
+template <typename Proto>
+void FailTogether(const std::vector<Proto>& all, std::int64_t step) {
+  for (std::size_t rank = 0; rank < all.size(); ++rank)
+    if (const OutcomeProto& outcome = all[rank].outcome(); outcome.code() != 0)
+      FailSave(outcome.code(), step, StrCat("rank ", rank, ": ", outcome.message()));
+}
+
+// Every rank's message by rank.
+template <typename Proto>
+std::vector<Proto> Gather(const Exchange& exchange, const std::string& name, int ranks,
+                          const Proto& mine) {
+  std::vector<Proto> all;
+  for (const std::string& bytes : exchange(name, mine.SerializeAsString())) {
+    all.emplace_back();
+    Invariant(all.back().ParseFromString(bytes), "a message of ", name, " cannot be parsed");
+  }
+  Invariant(all.size() == static_cast<std::size_t>(ranks), name, " gave ", all.size(),
+            " messages for ", ranks, " ranks");
+  return all;
+}
+
+void Drop(const std::string& folder) {
   try {
-    Reader(step_folder).Verify();
-    return true;
+    RemoveTree(folder);
   } catch (const Error& error) {
-    if (error.code() != ExitCode::kInvalidData) throw;
-    log::Warning(error.what(), "; it is moved to quarantine");
-    return false;
+    log::Warning("an unfinished checkpoint stays until the next start: ", error.what());
   }
 }
 
@@ -67,294 +87,242 @@ void FillProvenance(StepInfo* info) {
         std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// One save on one rank. Every rank runs the same exchanges in the same order: what a rank could not
-// do travels with them, so that all ranks fail alike and nobody waits for ever.
-class Saving {
- public:
-  Saving(const WriterOptions& options, const Attempt* attempt, const Exchange& exchange,
-         const StepInfo& info, const std::vector<TensorView>& tensors)
-      : options_(options), attempt_(attempt), exchange_(exchange), info_(info), tensors_(tensors) {
-    if (attempt_ != nullptr) {
-      info_.run_id = attempt_->run_id();
-      info_.token = attempt_->token();
-    }
-    FillProvenance(&info_);
-  }
-
-  std::string Run() {
-    try {
-      AgreeOnPlan();
-      WriteShards();
-      return CommitTogether();
-    } catch (...) {
-      if (leader()) Drop();
-      throw;
-    }
-  }
-
- private:
-  bool leader() const { return options_.rank == 0; }
-
-  // Every rank's message by rank.
-  template <typename Proto>
-  std::vector<Proto> Gather(const std::string& name, const Proto& mine) {
-    std::vector<Proto> all;
-    for (const std::string& bytes : exchange_(name, mine.SerializeAsString())) {
-      all.emplace_back();
-      Invariant(all.back().ParseFromString(bytes), "a message of ", name, " cannot be parsed");
-    }
-    Invariant(all.size() == static_cast<std::size_t>(options_.ranks), name, " gave ", all.size(),
-              " messages for ", options_.ranks, " ranks");
-    FailTogether(all);
-    return all;
-  }
-
-  // Throws the first rank's failure, if any, on every rank.
-  template <typename Proto>
-  void FailTogether(const std::vector<Proto>& all) {
-    for (std::size_t rank = 0; rank < all.size(); ++rank) {
-      const OutcomeProto& outcome = all[rank].outcome();
-      if (outcome.code() == 0) continue;
-      const auto code = static_cast<ExitCode>(outcome.code());
-      const bool keeps_code = code == ExitCode::kFenced || code == ExitCode::kBug;
-      Fail(keeps_code ? code : ExitCode::kCannotSave, "the checkpoint of step ", info_.step,
-           " was not saved, rank ", rank, ": ", outcome.message(),
-           "; checkpoints saved before are untouched");
-    }
-  }
-
-  void Drop() const {
-    try {
-      if (!temporary_.empty()) RemoveTree(temporary_);
-    } catch (const Error& error) {
-      log::Warning("an unfinished checkpoint stays until the next start: ", error.what());
-    }
-  }
-
-  // Whether view i is another box of the tensor before it.
-  bool Repeats(std::size_t i) const {
-    return i > 0 && tensors_[i].meta.name == tensors_[i - 1].meta.name &&
-           tensors_[i].meta.role == tensors_[i - 1].meta.role;
-  }
-
-  void AgreeOnPlan();
-  void MakeTemporaryFolder();
-  void Describe(PlanProto* plan) const;
-  void WriteShards();
-  void WriteShard(const std::vector<int>& mine, ShardProto* shard) const;
-  Manifest Assemble() const;
-  std::string CommitTogether();
-  void Publish(const std::string& target);
-
-  const WriterOptions& options_;
-  const Attempt* attempt_;
-  const Exchange& exchange_;
-  StepInfo info_;
-  const std::vector<TensorView>& tensors_;
-  std::string temporary_;
-  std::vector<std::vector<int>> writes_;
-  std::vector<ShardProto> shards_;
-};
-
-void Saving::MakeTemporaryFolder() {
-  std::uint64_t total = 0;
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    if (Repeats(i)) continue;
-    const TensorView& view = tensors_[i];
-    std::uint64_t bytes = 0;
-    const std::size_t item = ItemSize(view.meta.dtype);
-    Invariant(item > 0 && TensorBytes(view.meta.shape, item, &bytes), "tensor '", view.meta.name,
-              "' has an unknown dtype ", view.meta.dtype, " or an impossible shape");
-    total += bytes;
-  }
-  const std::string folder = CheckpointFolder(options_.run_folder);
-  MakeDirs(folder, ExitCode::kCannotSave);
-  CheckSpace(folder, total);
-  temporary_ =
-      StrCat(folder, "/.tmp-", StepName(info_.step).substr(5), "-", Replace(info_.token, "/", "_"));
-  RemoveTree(temporary_);
-  MakeDirs(temporary_, ExitCode::kCannotSave);
-}
-
-void Saving::Describe(PlanProto* plan) const {
-  Digest list;
-  plan->set_step(info_.step);
-  for (const TensorView& view : tensors_) {
-    list.Add(view.meta.name);
-    list.Add(view.meta.dtype);
-    list.Add(static_cast<std::int64_t>(view.meta.role));
-    list.Add(static_cast<std::int64_t>(view.meta.shape.size()));
-    for (const std::int64_t size : view.meta.shape) list.Add(size);
-    HeldProto* held = plan->add_held();
-    if (view.data == nullptr) {
-      held->set_none(true);
-      continue;
-    }
-    const Box box{view.offset, view.extent};
-    Invariant(Inside(box, view.meta.shape), "tensor '", view.meta.name, "': the box ",
-              ToString(box), " does not lie in it");
-    Invariant(
-        view.bytes == static_cast<std::size_t>(Volume(view.extent)) * ItemSize(view.meta.dtype),
-        "tensor '", view.meta.name, "' is handed over with ", view.bytes, " bytes");
-    if (box == Whole(view.meta.shape)) {
-      held->set_whole(true);
-      continue;
-    }
-    held->mutable_offset()->Add(box.offset.begin(), box.offset.end());
-    held->mutable_extent()->Add(box.extent.begin(), box.extent.end());
-  }
-  plan->set_list_hash(Hash64(list.Hex()));
-}
-
-void Saving::AgreeOnPlan() {
-  PlanProto plan;
-  Try(plan.mutable_outcome(), [&] {
-    if (leader()) MakeTemporaryFolder();
-    plan.set_folder(temporary_);
-    Describe(&plan);
-  });
-  const std::vector<PlanProto> plans = Gather("checkpoint.plan", plan);
-  std::vector<std::vector<Box>> held(plans.size());
-  std::vector<std::size_t> items;
-  for (const TensorView& view : tensors_) items.push_back(ItemSize(view.meta.dtype));
-  for (std::size_t rank = 0; rank < plans.size(); ++rank) {
-    Invariant(
-        plans[rank].step() == plans[0].step() && plans[rank].list_hash() == plans[0].list_hash(),
-        "ranks 0 and ", rank, " want to save different tensors or steps");
-    for (std::size_t t = 0; t < tensors_.size(); ++t) {
-      const HeldProto& part = plans[rank].held(static_cast<int>(t));
-      held[rank].push_back(part.none()    ? Box{{0}, {0}}
-                           : part.whole() ? Whole(tensors_[t].meta.shape)
-                                          : Box{{part.offset().begin(), part.offset().end()},
-                                                {part.extent().begin(), part.extent().end()}});
-    }
-  }
-  temporary_ = plans[0].folder();
-  writes_ = AssignWriters(held, items);
-}
-
-void Saving::WriteShard(const std::vector<int>& mine, ShardProto* shard) const {
-  char name[32];
-  std::snprintf(name, sizeof(name), "rank-%04d.shard", options_.rank);
-  OutputFile file(StrCat(temporary_, "/", name), ExitCode::kCannotSave);
-  const std::string padding(kChunkAlignment, '\0');
-  std::vector<std::uint32_t> crcs;
-  for (const int index : mine) {
-    const TensorView& view = tensors_[static_cast<std::size_t>(index)];
-    const auto* data = static_cast<const char*>(view.data);
-    const std::size_t item = ItemSize(view.meta.dtype);
-    for (const Box& box : Split({view.offset, view.extent}, item, kMaxChunkBytes)) {
-      file.Write(padding.data(),
-                 (kChunkAlignment - file.size() % kChunkAlignment) % kChunkAlignment);
-      const auto bytes = static_cast<std::size_t>(Volume(box.extent)) * item;
-      crcs.push_back(Crc32c(data, bytes));
-      ChunkProto* chunk = shard->add_chunks();
-      chunk->mutable_offset()->Add(box.offset.begin(), box.offset.end());
-      chunk->mutable_extent()->Add(box.extent.begin(), box.extent.end());
-      chunk->set_position(file.size());
-      chunk->set_bytes(bytes);
-      chunk->set_crc32c(crcs.back());
-      shard->add_tensor(static_cast<std::uint32_t>(index));
-      file.Write(data, bytes);
-      data += bytes;
-    }
-  }
-  file.Sync();
-  file.Close();
-  shard->mutable_file()->set_name(name);
-  shard->mutable_file()->set_bytes(file.size());
-  shard->mutable_file()->set_crc32c(CrcOfCrcs(crcs));
-}
-
-void Saving::WriteShards() {
-  ShardProto shard;
-  const std::vector<int>& mine = writes_[static_cast<std::size_t>(options_.rank)];
-  if (!mine.empty()) Try(shard.mutable_outcome(), [&] { WriteShard(mine, &shard); });
-  shards_ = Gather("checkpoint.shards", shard);
-}
-
-Manifest Saving::Assemble() const {
-  Manifest manifest;
-  manifest.info = info_;
-  std::vector<std::size_t> entry;  // of each view
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    if (!Repeats(i)) manifest.tensors.push_back({tensors_[i].meta, {}});
-    entry.push_back(manifest.tensors.size() - 1);
-  }
-  for (const ShardProto& shard : shards_) {
-    if (!shard.has_file()) continue;
-    const auto file = static_cast<std::uint32_t>(manifest.files.size());
-    manifest.files.push_back({shard.file().name(), shard.file().bytes(), shard.file().crc32c()});
-    for (int i = 0; i < shard.chunks_size(); ++i) {
-      const ChunkProto& part = shard.chunks(i);
-      manifest.tensors[entry[shard.tensor(i)]].chunks.push_back(
-          {{{part.offset().begin(), part.offset().end()},
-            {part.extent().begin(), part.extent().end()}},
-           file,
-           part.position(),
-           part.bytes(),
-           part.crc32c()});
-    }
-  }
-  return manifest;
-}
-
-// Leader only. The order is the promise: nothing is visible before all of it is on disk.
-void Saving::Publish(const std::string& target) {
-  const std::string content = EncodeManifest(Assemble());
-  const std::string path = StrCat(temporary_, "/", kManifestName);
-  try {
-    DecodeManifest(content, path);
-  } catch (const Error& error) {
-    Invariant(false, "ranks do not hold every tensor exactly: ", error.what());
-  }
-  OutputFile file(path, ExitCode::kCannotSave);
-  file.Write(content);
-  file.Sync();
-  file.Close();
-  SyncDir(temporary_, ExitCode::kCannotSave);
-  attempt_->CheckFence();
-  if (Exists(target)) {
-    if (IsGood(target)) {
-      log::Info(target, " is there already and good: it stays, the new copy is dropped");
-      RemoveTree(temporary_);
-      return;
-    }
-    Quarantine(target);
-    attempt_->CheckFence();
-  }
-  RenamePath(temporary_, target, ExitCode::kCannotSave);
-  SyncDir(CheckpointFolder(options_.run_folder), ExitCode::kCannotSave);
-  if (ReadFile(StrCat(target, "/", kManifestName)) != content) {
-    Quarantine(target);
-    Fail(ExitCode::kCannotSave, target, "/", kManifestName,
-         " reads back different from what was written: the disk is not to be trusted");
-  }
-}
-
-std::string Saving::CommitTogether() {
-  const std::string target =
-      StrCat(CheckpointFolder(options_.run_folder), "/", StepName(info_.step));
-  CommitProto commit;
-  if (leader()) Try(commit.mutable_outcome(), [&] { Publish(target); });
-  Gather("checkpoint.commit", commit);
-  return target;
-}
-
 }  // namespace
 
+struct Writer::Planned {
+  explicit Planned(StagingOptions options) : staging(std::make_shared<Staging>(options)) {}
+  std::vector<std::uint64_t> layouts;  // by rank, that `plan` was made for
+  std::shared_ptr<const SavePlan> plan;
+  std::shared_ptr<Staging> staging;  // the thread may outlive the writer on a disk that hangs
+};
+
 Writer::Writer(WriterOptions options, const Attempt* attempt, Exchange exchange)
-    : options_(std::move(options)), attempt_(attempt), exchange_(std::move(exchange)) {
-  Require(options_.keep >= 2, ExitCode::kConfig, "trainer.keep is ", options_.keep,
+    : options_(std::move(options)),
+      attempt_(attempt),
+      exchange_(std::move(exchange)),
+      planned_(std::make_unique<Planned>(StagingOptions{
+          options_.memory_folder, options_.rank, options_.memory_step, options_.host_bytes})),
+      thread_(std::make_unique<SaveThread>()) {
+  Require(options_.keep.newest >= 2, ExitCode::kConfig, "trainer.keep is ", options_.keep.newest,
           " and must be at least 2: one checkpoint could be damaged");
   Invariant((attempt_ != nullptr) == (options_.rank == 0), "only rank 0 holds the attempt");
   if (options_.rank == 0) SweepLeftovers(options_.run_folder);
 }
 
+Writer::~Writer() {
+  if (pass_) pass_->Cancel();
+}
+
+void Writer::Reserve(const std::vector<TensorView>& tensors) { AgreeOnPlan(tensors, 0); }
+
+void Writer::AgreeOnPlan(const std::vector<TensorView>& tensors, std::int64_t step) {
+  PlanProto mine;
+  Try(mine.mutable_outcome(), [&] { mine.MergeFrom(DescribeViews(tensors)); });
+  mine.set_layout_hash(LayoutHash(tensors));
+  const std::vector<PlanProto> plans = Gather(exchange_, "checkpoint.plan", options_.ranks, mine);
+  FailTogether(plans, step);
+  auto plan = std::make_shared<SavePlan>(MakeSavePlan(tensors, plans, options_.rank));
+  PlanProto room;
+  Try(room.mutable_outcome(), [&] { planned_->staging->Reserve(plan->bytes); });
+  FailTogether(Gather(exchange_, "checkpoint.memory", options_.ranks, room), step);
+  planned_->plan = std::move(plan);
+  planned_->layouts.clear();
+  for (const PlanProto& one : plans) planned_->layouts.push_back(one.layout_hash());
+}
+
+bool Writer::Start(const StepInfo& info, const std::vector<TensorView>& tensors) {
+  if (!WaitUntilIdle(options_.wait)) {
+    ++abandoned_;
+    if (options_.rank == 0)
+      log::Warning("the save of step ", info.step, " is skipped: that of step ", pass_->info.step,
+                   " is still under way");
+    return false;
+  }
+  StartProto mine;
+  mine.set_step(info.step);
+  mine.set_layout_hash(LayoutHash(tensors));
+  if (attempt_ != nullptr) {
+    mine.set_run_id(attempt_->run_id());
+    mine.set_token(attempt_->token());
+  }
+  const std::vector<StartProto> all = Gather(exchange_, "checkpoint.start", options_.ranks, mine);
+  std::vector<std::uint64_t> layouts;
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    Invariant(all[rank].step() == info.step, "ranks 0 and ", rank,
+              " want to save different tensors or steps");
+    layouts.push_back(all[rank].layout_hash());
+  }
+  if (layouts != planned_->layouts) AgreeOnPlan(tensors, info.step);
+
+  pass_ = std::make_shared<SavePass>();
+  pass_->info = info;
+  pass_->info.run_id = all[0].run_id();
+  pass_->info.token = all[0].token();
+  pass_->info.world = options_.ranks;
+  FillProvenance(&pass_->info);
+  pass_->temporary =
+      StrCat(CheckpointFolder(options_.run_folder), "/.tmp-", StepName(info.step).substr(5), "-",
+             Replace(pass_->info.token, "/", "_"), "-", ++serial_);
+  failed_ = dropped_ = false;
+  cause_.clear();
+  Enter(Phase::kWriting);
+  started_ = entered_;
+  try {
+    AtSavePoint("stage", info.step, options_.rank);
+    char* buffer = planned_->staging->Begin();
+    Stage(*planned_->plan, tensors, buffer);
+    AtSavePoint("staged", info.step, options_.rank);
+    thread_->Post([rank = options_.rank, folder = CheckpointFolder(options_.run_folder),
+                   pass = pass_, plan = planned_->plan, staging = planned_->staging,
+                   buffer] { WriteShare(rank, folder, *pass, *plan, *staging, buffer); });
+  } catch (const Error& error) {
+    pass_->Fail(error.code(), error.what());
+  }
+  if (Now() - entered_ > options_.deadline)
+    pass_->Fail(ExitCode::kCannotSave,
+                StrCat("copying the state to memory took more than checkpoint.deadline = ",
+                       options_.deadline, " s"));
+  Enter(Phase::kWriting);  // its time begins now
+  return true;
+}
+
+std::array<double, Writer::kFlags> Writer::Flags() {
+  std::array<double, kFlags> flags{};
+  if (phase_ == Phase::kIdle) return flags;
+  const bool leader = options_.rank == 0;
+  if (phase_ != Phase::kDraining) {
+    const bool mine = phase_ == Phase::kWriting || leader;
+    const double late = Now() - entered_ - options_.deadline;
+    if (mine && late > 0)
+      pass_->FailLate(
+          phase_ == Phase::kWriting ? SavePass::State::kRunning : SavePass::State::kWritten,
+          StrCat(phase_ == Phase::kWriting ? "writing" : "the commit",
+                 " took more than checkpoint.deadline = ", options_.deadline, " s"),
+          /*even_publishing=*/late > options_.deadline);
+    const SavePass::Result result = pass_->result();
+    const bool fenced = result.code == ExitCode::kFenced;
+    flags[kWritten] = phase_ == Phase::kWriting && result.state == SavePass::State::kWritten;
+    flags[kPublished] = result.state == SavePass::State::kCommitted;
+    flags[kFailed] = result.state == SavePass::State::kFailed && !fenced;
+    flags[kFencedOff] = result.state == SavePass::State::kFailed && fenced;
+  }
+  flags[kBusy] = thread_->busy();
+  return flags;
+}
+
+void Writer::Agree(std::span<const double> sums) {
+  Invariant(sums.size() == kFlags, "a save is agreed on with ", sums.size(), " sums");
+  if (phase_ == Phase::kIdle) return;
+  if (phase_ == Phase::kDraining) {
+    if (sums[kBusy] == 0) Rest();
+    return;
+  }
+  if (sums[kFencedOff] > 0) {
+    const SavePass::Result own = pass_->result();
+    FailSave(static_cast<int>(ExitCode::kFenced), pass_->info.step,
+             !cause_.empty()        ? cause_
+             : !own.message.empty() ? own.message
+                                    : "another attempt has taken the run folder");
+  }
+  if (sums[kFailed] > 0) {
+    Abandon();
+  } else if (sums[kPublished] > 0) {
+    committed_step_ = pass_->info.step;
+    save_seconds_ = Now() - started_;
+    Enter(Phase::kDraining);
+  } else if (phase_ == Phase::kWriting && sums[kWritten] == options_.ranks) {
+    Enter(Phase::kCommitting);
+    if (options_.rank == 0) PostCommit();
+  }
+}
+
+void Writer::PostCommit() {
+  CommitJob job{
+      options_.run_folder, pass_->temporary, pass_->info.step,
+      options_.ranks,      attempt_,         [pass = pass_](bool last) { pass->Check(last); }};
+  thread_->Post([job, keep = options_.keep, pass = pass_] {
+    pass->Run(SavePass::State::kCommitted, [&] { Commit(job); });
+    if (pass->result().state == SavePass::State::kCommitted)
+      RemoveOldSteps(job.run_folder, keep, job.step);
+    else
+      Drop(job.temporary);
+  });
+}
+
+void Writer::Abandon() {
+  ++abandoned_;
+  failed_ = true;
+  const SavePass::Result own = pass_->result();
+  pass_->Cancel();
+  if (own.state == SavePass::State::kFailed)
+    log::Failure("rank ", options_.rank, " could not save step ", pass_->info.step, ": ",
+                 own.message);
+  if (options_.rank == 0)
+    log::Warning("the save of step ", pass_->info.step,
+                 " is given up by all ranks; training goes on, checkpoints saved before are "
+                 "untouched");
+  Enter(Phase::kDraining);
+}
+
+// Every rank's thread is at rest: nobody writes any more into the folder of a save given up.
+void Writer::Rest() {
+  if (!failed_ || dropped_) return Enter(Phase::kIdle);
+  dropped_ = true;
+  if (options_.rank == 0) thread_->Post([folder = pass_->temporary] { Drop(folder); });
+}
+
+void Writer::Enter(Phase phase) {
+  phase_ = phase;
+  entered_ = Now();
+}
+
+// Waits, all ranks alike, at most `seconds` by rank 0's clock.
+bool Writer::WaitUntilIdle(double seconds) {
+  const double begun = Now();
+  for (bool over = false; phase_ != Phase::kIdle;) {
+    if (over) return false;
+    std::this_thread::sleep_for(kPoll);
+    PollProto mine;
+    const auto flags = Flags();
+    mine.mutable_flags()->Add(flags.begin(), flags.end());
+    mine.set_give_up(Now() - begun > seconds);
+    if (const SavePass::Result own = pass_->result(); own.state == SavePass::State::kFailed) {
+      mine.mutable_outcome()->set_code(static_cast<int>(own.code));
+      mine.mutable_outcome()->set_message(own.message);
+    }
+    const std::vector<PollProto> all = Gather(exchange_, "checkpoint.poll", options_.ranks, mine);
+    std::array<double, kFlags> sums{};
+    for (std::size_t rank = 0; rank < all.size(); ++rank) {
+      for (std::size_t f = 0; f < kFlags; ++f) sums[f] += all[rank].flags(static_cast<int>(f));
+      if (all[rank].outcome().code() != 0 && cause_.empty()) {
+        cause_code_ = all[rank].outcome().code();
+        cause_ = StrCat("rank ", rank, ": ", all[rank].outcome().message());
+      }
+    }
+    over = all[0].give_up();
+    Agree(sums);
+  }
+  return true;
+}
+
+void Writer::Settle() {
+  // Writing and commit are bounded by their deadlines; what is left is a disk that never answers.
+  Require(WaitUntilIdle(4 * options_.deadline), ExitCode::kCannotSave, "the save of step ",
+          pass_->info.step, " was given up and its writes do not return: the disk does not answer");
+}
+
+std::string Writer::Finish() {
+  Settle();
+  if (!pass_) return "";
+  if (failed_)
+    FailSave(cause_code_, pass_->info.step, cause_.empty() ? "a rank's log says why" : cause_);
+  return StrCat(CheckpointFolder(options_.run_folder), "/", StepName(pass_->info.step));
+}
+
 std::string Writer::Save(const StepInfo& info, const std::vector<TensorView>& tensors) {
-  std::string folder = Saving(options_, attempt_, exchange_, info, tensors).Run();
-  if (options_.rank == 0) RemoveOldSteps(options_.run_folder, options_.keep, info.step);
-  return folder;
+  Settle();
+  Invariant(Start(info, tensors), "an idle writer does not start");
+  return Finish();
 }
 
 }  // namespace vesalius::checkpoints

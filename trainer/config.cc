@@ -21,12 +21,13 @@ using google::protobuf::TextFormat;
 
 // Keys that may change when a run goes on; the manual lists them too.
 const std::set<std::string> kMayChange = {
-    "trainer.steps",       "trainer.threads",     "trainer.checkpoint_every",
-    "trainer.keep",        "trainer.eval_every",  "data.workers",
-    "dist.bucket_bytes",   "dist.deadline",       "data.max_unreadable",
-    "data.token_cache",    "trainer.audit_every", "dist.contrast",
-    "dist.logit_cache_mb", "dist.exchange",       "dist.table",
-    "dist.table_mb"};
+    "trainer.steps",       "trainer.threads",       "trainer.checkpoint_every",
+    "trainer.keep",        "trainer.eval_every",    "data.workers",
+    "dist.bucket_bytes",   "dist.deadline",         "data.max_unreadable",
+    "data.token_cache",    "trainer.audit_every",   "dist.contrast",
+    "dist.logit_cache_mb", "dist.exchange",         "dist.table",
+    "dist.table_mb",       "checkpoint.deadline",   "checkpoint.wait",
+    "checkpoint.host_mb",  "checkpoint.keep_every", "checkpoint.keep_best"};
 
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
@@ -330,6 +331,14 @@ DistConfig ReadDist(const DistProto& in, bool float64, const Checker& check) {
   return {in.bucket_bytes(), in.deadline(), mode, narrow, in.table(), in.table_mb()};
 }
 
+CheckpointConfig ReadCheckpoint(const CheckpointProto& in, const Checker& check) {
+  check.Number("checkpoint.deadline", in.deadline(), 0.1, 1e6);
+  check.Number("checkpoint.wait", in.wait(), 0, 1e6);
+  check.Range<std::int64_t>("checkpoint.host_mb", in.host_mb(), 0, std::int64_t{1} << 30);
+  check.Range<std::int64_t>("checkpoint.keep_every", in.keep_every(), 0, kMany);
+  return {in.deadline(), in.wait(), in.host_mb(), in.keep_every(), in.keep_best()};
+}
+
 Config FromProto(ConfigProto proto) {
   FillDefaults(&proto);
   const Checker check;
@@ -340,6 +349,7 @@ Config FromProto(ConfigProto proto) {
   config.data =
       ReadData(proto.data(), proto.model().text().positions(), proto.loss().pair(), check);
   config.dist = ReadDist(proto.dist(), config.trainer.float64, check);
+  config.checkpoint = ReadCheckpoint(proto.checkpoint(), check);
   TextFormat::PrintToString(proto, &config.text);
   return config;
 }

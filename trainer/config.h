@@ -48,12 +48,19 @@ struct DistConfig {
   std::int64_t table_mb;
 };
 
+struct CheckpointConfig {
+  double deadline, wait;
+  std::int64_t host_mb, keep_every;
+  std::string keep_best;
+};
+
 struct Config {
   std::uint64_t seed;
   TrainerConfig trainer;
   model::ModelConfig model;  // text.vocabulary is filled once the vocabulary is known
   DataConfig data;
   DistConfig dist;
+  CheckpointConfig checkpoint;
   std::string text;  // all keys resolved, Protobuf text
 };
 

@@ -13,7 +13,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "checkpoints/attempt.h"
-#include "checkpoints/reader.h"
+#include "checkpoints/manifest.h"
+#include "checkpoints/source.h"
 #include "dist/bootstrap.h"
 #include "trainer/device.h"
 #include "trainer/initial_weights.h"
@@ -72,19 +73,26 @@ void RequireUnused(const PretrainOptions& options) {
           "leave --resume out to go on");
 }
 
-std::string FindCheckpoint(const PretrainOptions& options) {
+// The source to go on from (checkpoints/source.h). With `auto` only its manifest has been read.
+std::string FindCheckpoint(const PretrainOptions& options, const std::string& run_id,
+                           const std::vector<checkpoints::MemoryStep>& memory) {
   if (options.resume == "none") return "";
-  const bool automatic = options.resume == "auto";
-  if (automatic && checkpoints::ListSteps(options.run).empty()) return "";
   std::vector<std::string> skipped;
-  const std::string found =
-      checkpoints::ResolveStep(automatic ? options.run : options.resume, &skipped);
+  std::string found;
+  if (options.resume != "auto")
+    found = checkpoints::ResolveStep(options.resume, &skipped);
+  else
+    found = checkpoints::NewestSource(options.run, run_id, memory, &skipped);
   for (const std::string& reason : skipped) log::Warning("passed over ", reason);
+  Require(!found.empty() || skipped.empty(), ExitCode::kInvalidData, "no checkpoint in ",
+          options.run, " is good: ", Join(skipped, "; "),
+          "; name another one (--resume PATH), or start a new run folder");
   return found;
 }
 
 void RequireFits(const std::string& step_folder, const Inputs& in) {
-  const checkpoints::Reader reader(step_folder);
+  const std::unique_ptr<checkpoints::Reader> source = checkpoints::OpenSource(step_folder);
+  const checkpoints::Reader& reader = *source;
   const std::vector<std::string> changes =
       ForbiddenChanges(reader.info().config_text, in.config.text);
   Require(changes.empty(), ExitCode::kConfig,
@@ -112,16 +120,39 @@ void RequireFits(const std::string& step_folder, const Inputs& in) {
 // Steps of this run that are newer than the one it goes on from (damaged, or passed over by
 // --resume PATH) would win the next time: they move to quarantine.
 void SetNewerAside(const std::string& run, const std::string& resume_from) {
+  if (resume_from.empty()) return;
   const std::vector<std::string> steps = checkpoints::ListSteps(run);
+  const bool memory = checkpoints::IsMemorySource(resume_from);
+  const std::string in_memory =
+      memory ? checkpoints::StepName(checkpoints::OpenSource(resume_from)->info().step) : "";
   const auto from = std::find_if(steps.begin(), steps.end(), [&](const std::string& step) {
-    return !resume_from.empty() && std::filesystem::equivalent(step, resume_from);
+    return memory ? std::filesystem::path(step).filename() <= in_memory
+                  : std::filesystem::equivalent(step, resume_from);
   });
-  if (from == steps.end()) return;
+  if (from == steps.end() && !memory) return;
   for (auto newer = steps.begin(); newer != from; ++newer) {
     checkpoints::Quarantine(*newer);
     log::Warning(*newer, " is newer than the step to go on from; it is moved to ", run,
                  "/ckpt/quarantine");
   }
+}
+
+// The next older source, once a rank has found that `source` is damaged.
+std::string NextOlder(const PretrainOptions& options, const Inputs& in, const std::string& run_id,
+                      const std::string& source, const std::string& why) {
+  Require(options.resume == "auto", ExitCode::kInvalidData, why);
+  if (checkpoints::IsMemorySource(source)) {
+    log::Warning("the state in memory is not used: ", why);
+  } else {
+    log::Warning(why, "; ", source, " is moved to quarantine");
+    checkpoints::Quarantine(source);
+  }
+  const std::string next = FindCheckpoint(options, run_id, {});
+  Require(!next.empty(), ExitCode::kInvalidData, "no checkpoint in ", options.run,
+          " is good: ", why, "; start a new run folder");
+  RequireFits(next, in);
+  SetNewerAside(options.run, next);
+  return next;
 }
 
 // What --init gives; nothing when the run goes on from `resume_from`.
@@ -134,17 +165,18 @@ InitialWeights InitialWeightsOf(const PretrainOptions& options, const Inputs& in
 // What a start in this run folder would meet, without touching it (--check).
 void CheckStart(const PretrainOptions& options, const Inputs& in) {
   RequireUnused(options);
-  const std::string found = FindCheckpoint(options);
+  const std::string found = FindCheckpoint(options, "", {});
   if (!found.empty()) RequireFits(found, in);
   const InitialWeights initial = InitialWeightsOf(options, in, found);
   for (const std::string& line : initial.summary) std::cout << "# " << line << "\n";
 }
 
-Start BeginAttempt(const PretrainOptions& options, const Inputs& in) {
+Start BeginAttempt(const PretrainOptions& options, const Inputs& in,
+                   const std::vector<checkpoints::MemoryStep>& memory) {
   RequireUnused(options);
   RequireNoStopFile(options.run);
   Start start{checkpoints::Attempt::Acquire(options.run), "", {}};
-  start.resume_from = FindCheckpoint(options);
+  start.resume_from = FindCheckpoint(options, start.attempt->run_id(), memory);
   if (!start.resume_from.empty()) RequireFits(start.resume_from, in);
   start.initial = InitialWeightsOf(options, in, start.resume_from);
   SetNewerAside(options.run, start.resume_from);
@@ -225,8 +257,10 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
   SetUpThreads(in.config.trainer.threads, bootstrap.node_size());
 
   Start start;
+  const std::vector<checkpoints::MemoryStep> memory =
+      checkpoints::CommonMemory(bootstrap.Exchange("memory", checkpoints::DescribeMemory()));
   const std::string facts = OnLead(bootstrap, "start", [&] {
-    start = BeginAttempt(options, in);
+    start = BeginAttempt(options, in, memory);
     return StrCat(start.attempt->number(), "\n", start.attempt->token(), "\n", start.resume_from);
   });
   const std::vector<std::string> parts = Split(facts, '\n');
@@ -250,6 +284,11 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
   const ExitCode code =
       Train({in.config, options.run, *comm, device, in.sources, in.train, in.valid, in.vocabulary,
              start.attempt.get(), parts[1], attempt, parts[2],
+             [&](const std::string& source, const std::string& why) {
+               return OnLead(bootstrap, "resume.other", [&] {
+                 return NextOlder(options, in, start.attempt->run_id(), source, why);
+               });
+             },
              fresh && !options.init.empty() ? &start.initial : nullptr});
   if (code == ExitCode::kFinished && bootstrap.rank() == 0)
     log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run,

@@ -1,9 +1,12 @@
 #include "trainer/train.h"
 
+#include <algorithm>
+#include <set>
+
 #include "base/error.h"
 #include "base/event_log.h"
 #include "base/log.h"
-#include "checkpoints/reader.h"
+#include "checkpoints/source.h"
 #include "data/loader/pipeline.h"
 #include "data/loader/token_store.h"
 #include "dist/tensor.h"
@@ -26,6 +29,22 @@ struct Outcome {
   bool stop = false;
 };
 
+// `memory_step`: what the run goes on from, in memory; -1: from elsewhere.
+checkpoints::WriterOptions WriterOptionsOf(const TrainContext& context, std::int64_t memory_step) {
+  const CheckpointConfig& config = context.config.checkpoint;
+  checkpoints::WriterOptions out;
+  out.run_folder = context.run_folder;
+  out.rank = context.comm.rank();
+  out.ranks = context.comm.size();
+  out.keep = {context.config.trainer.keep, config.keep_every, config.keep_best};
+  out.deadline = config.deadline;
+  out.wait = config.wait;
+  out.host_bytes = static_cast<std::uint64_t>(config.host_mb) << 20;
+  out.memory_folder = checkpoints::MemoryFolder();
+  out.memory_step = memory_step;
+  return out;
+}
+
 class Session {
  public:
   explicit Session(const TrainContext& context);
@@ -36,10 +55,14 @@ class Session {
   std::shared_ptr<const data::TokenStore> OpenTokens();
   void CountUnreadable(const data::LoaderState& state, std::int64_t of_step);
   Outcome Step(std::int64_t step);
-  void Save(std::int64_t step);
+  void Save(std::int64_t step, bool final);
   void EvaluateNow(std::int64_t step);
+  std::int64_t Load(const std::string& source);
   std::int64_t Restore();
+  void MakeWriter(std::int64_t step);
   void TakeInitialWeights();
+  checkpoints::StepInfo Info(std::int64_t step);
+  std::vector<checkpoints::TensorView> Views(std::vector<at::Tensor>* staging);
   void SetUp();  // tables, from restored or fresh parameters
 
   const TrainContext& context_;
@@ -51,7 +74,8 @@ class Session {
   data::LoaderState loader_state_;
   std::unique_ptr<std::pmr::memory_resource> pixel_memory_;  // outlives the pipeline
   std::unique_ptr<data::Pipeline> pipeline_;
-  checkpoints::Writer writer_;
+  std::unique_ptr<checkpoints::Writer> writer_;  // once the state is loaded
+  std::string source_;                           // that it was loaded from
   CommTrace comm_trace_;
   std::unique_ptr<RunRecord> record_;
   std::unique_ptr<StopWatch> stop_watch_;  // rank 0 only
@@ -65,11 +89,6 @@ Session::Session(const TrainContext& context)
       lead_(context.comm.rank() == 0),
       train_step_(context.config, context.vocabulary, context.device, context.comm),
       pixel_memory_(PinnedMemory(context.device)),
-      writer_({context.run_folder, context.comm.rank(), context.comm.size(), config_.trainer.keep},
-              context.attempt,
-              [&context](const std::string& name, const std::string& mine) {
-                return dist::AllGatherBytes(context.comm, name, mine);
-              }),
       comm_trace_(context.comm) {}
 
 data::PipelineOptions Session::LoaderOptions() {
@@ -102,25 +121,68 @@ std::shared_ptr<const data::TokenStore> Session::OpenTokens() {
   return lead_ ? tokens : open();
 }
 
-// Loads the checkpoint that all ranks agreed on; returns the steps already done.
-std::int64_t Session::Restore() {
-  if (context_.resume_from.empty()) return 0;
-  const checkpoints::Reader reader(context_.resume_from);
-  LoadState(reader, train_step_.parameters(), &train_step_.optimiser());
-  const auto state = reader.info().blobs.find("loader");
-  Require(state != reader.info().blobs.end(), ExitCode::kInvalidData, context_.resume_from,
+// Loads this rank's state from `source`, and has its share of what no rank loads here verified, so
+// that all bytes of a source are checked by somebody before it is used.
+std::int64_t Session::Load(const std::string& source) {
+  const std::unique_ptr<checkpoints::Reader> reader = checkpoints::OpenSource(source);
+  LoadState(*reader, train_step_.parameters(), &train_step_.optimiser());
+  std::vector<at::Tensor> staging;
+  std::set<checkpoints::TensorKey> loaded;
+  for (const checkpoints::TensorView& view :
+       StateViews(train_step_.parameters(), &train_step_.optimiser(), &staging))
+    loaded.emplace(view.meta.name, view.meta.role);
+  // Every node has a memory of its own.
+  const bool shared = !checkpoints::IsMemorySource(source);
+  reader->VerifyShare(shared ? context_.comm.rank() : 0, shared ? context_.comm.size() : 1, loaded);
+  const auto state = reader->info().blobs.find("loader");
+  Require(state != reader->info().blobs.end(), ExitCode::kInvalidData, source,
           " holds no loader state");
   loader_state_ = data::ParseLoaderState(state->second);
   if (lead_)
-    log::Info("resumed from ", context_.resume_from, " (step ", reader.info().step, ", ",
-              reader.info().samples, " samples)");
-  return reader.info().step;
+    log::Info("resumed from ", source, " (step ", reader->info().step, ", ", reader->info().samples,
+              " samples)");
+  return reader->info().step;
+}
+
+// Collective: loads the newest checkpoint that is good on every rank; returns the steps already
+// done.
+std::int64_t Session::Restore() {
+  source_ = context_.resume_from;
+  while (!source_.empty()) {
+    std::int64_t step = 0;
+    std::string damage;
+    try {
+      step = Load(source_);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::kInvalidData && error.code() != ExitCode::kInputMissing) throw;
+      damage = StrCat("rank ", context_.comm.rank(), ": ", error.what());
+    }
+    const std::vector<std::string> all =
+        dist::AllGatherBytes(context_.comm, "resume.damage", damage);
+    const auto first =
+        std::find_if(all.begin(), all.end(), [](auto& text) { return !text.empty(); });
+    if (first == all.end()) return step;
+    source_ = context_.fall_back(source_, *first);
+  }
+  return 0;
+}
+
+// Collective.
+void Session::MakeWriter(std::int64_t step) {
+  const bool from_memory = checkpoints::IsMemorySource(source_);
+  writer_ = std::make_unique<checkpoints::Writer>(
+      WriterOptionsOf(context_, from_memory ? step : -1), context_.attempt,
+      [this](const std::string& name, const std::string& mine) {
+        return dist::AllGatherBytes(context_.comm, name, mine);
+      });
+  std::vector<at::Tensor> staging;
+  writer_->Reserve(Views(&staging));
 }
 
 void Session::SetUp() {
   tables_ = SetUpTables(config_, *context_.train, context_.vocabulary.wordpieces, context_.comm,
                         context_.device, &train_step_.model());
-  if (!context_.resume_from.empty()) LoadTables(checkpoints::Reader(context_.resume_from), tables_);
+  if (!source_.empty()) LoadTables(*checkpoints::OpenSource(source_), tables_);
 }
 
 // Collective: rank 0's parameters, some of which come from files, become everybody's.
@@ -144,18 +206,26 @@ Outcome Session::Step(std::int64_t step) {
   clock.Mark("data");
 
   const bool stop = StopRequested() || (stop_watch_ && stop_watch_->StopNow());
-  const double flags[] = {stop ? 1.0 : 0.0, static_cast<double>(batch.unreadable)};
+  std::vector<double> flags = {stop ? 1.0 : 0.0, static_cast<double>(batch.unreadable)};
+  const std::size_t saving = flags.size();
+  for (const double flag : writer_->Flags()) flags.push_back(flag);
   Outcome outcome;
   StepRecord& record = outcome.record;
   record.lr = LearningRate(config_.trainer, step);
   const StepOutcome done = train_step_.Run(step, tensors, record.lr, flags, clock);
   outcome.stop = done.sums[0] > 0;
+  const std::int64_t committed = writer_->committed_step();
+  writer_->Agree(std::span(done.sums).subspan(saving, checkpoints::Writer::kFlags));
+  if (stop_watch_ && writer_->committed_step() != committed)
+    stop_watch_->SaveTook(writer_->save_seconds());
   record.step = step + 1;
   record.samples = batch.state.samples;
   record.loss = done.loss;
   record.losses = done.losses;
   record.grad_norm = done.grad_norm;
-  record.counts = {{"stage", stage_}, {"unreadable", done.sums[1]}};
+  record.counts = {{"stage", stage_},
+                   {"unreadable", done.sums[1]},
+                   {"saves_abandoned", static_cast<double>(writer_->abandoned())}};
   for (const auto& figure : table_meter_.Read(tables_)) record.counts.push_back(figure);
   CountUnreadable(batch.state, static_cast<std::int64_t>(done.sums[1]));
 
@@ -181,9 +251,8 @@ void Session::CountUnreadable(const data::LoaderState& state, std::int64_t of_st
           "` names the damaged ones");
 }
 
-void Session::Save(std::int64_t step) {
-  if (step == saved_step_) return;
-  if (record_) record_->Flush();
+// What the state is, but its tensors.
+checkpoints::StepInfo Session::Info(std::int64_t step) {
   checkpoints::StepInfo info;
   info.step = step;
   info.samples = loader_state_.samples;
@@ -193,14 +262,28 @@ void Session::Save(std::int64_t step) {
   info.blobs = {{"loader", data::SerializeLoaderState(loader_state_)},
                 {"vocabulary", SerializeVocabulary(context_.vocabulary)}};
   if (tables_.knowledge) info.blobs["concepts"] = data::SerializeConceptGraph(tables_.concepts);
-  std::vector<at::Tensor> staging;
+  return info;
+}
+
+// Parameters, optimiser and tables of this rank. `staging` keeps copies of what lies on a device.
+std::vector<checkpoints::TensorView> Session::Views(std::vector<at::Tensor>* staging) {
   std::vector<checkpoints::TensorView> views =
-      StateViews(train_step_.parameters(), &train_step_.optimiser(), &staging);
+      StateViews(train_step_.parameters(), &train_step_.optimiser(), staging);
   for (const checkpoints::TensorView& view : TableViews(tables_)) views.push_back(view);
-  PhaseClock clock;
-  writer_.Save(info, views);
-  clock.Mark("save");
-  if (stop_watch_) stop_watch_->SaveTook(clock.total());
+  return views;
+}
+
+// A final save is waited for and must succeed; another one runs beside the next steps, and one that
+// fails is counted.
+void Session::Save(std::int64_t step, bool final) {
+  if (step == saved_step_) return;
+  if (record_) record_->Flush();
+  std::vector<at::Tensor> staging;
+  const std::vector<checkpoints::TensorView> views = Views(&staging);
+  if (final)
+    writer_->Save(Info(step), views);
+  else
+    writer_->Start(Info(step), views);
   saved_step_ = step;
 }
 
@@ -218,6 +301,7 @@ ExitCode Session::Run() {
   if (context_.initial != nullptr) TakeInitialWeights();
   std::int64_t step = Restore();
   SetUp();
+  MakeWriter(step);
   stage_ = StageAt(plan, step);
   train_step_.model().SetStage(stage_);
   pipeline_ =
@@ -226,7 +310,7 @@ ExitCode Session::Run() {
     record_ =
         std::make_unique<RunRecord>(context_.run_folder, context_.attempt_number, step, plan.steps);
   if (lead_) stop_watch_ = std::make_unique<StopWatch>(context_.run_folder);
-  if (!context_.resume_from.empty()) saved_step_ = step;
+  if (!source_.empty()) saved_step_ = step;
 
   while (step < plan.steps) {
     if (const int stage = StageAt(plan, step); stage != stage_) {
@@ -239,7 +323,7 @@ ExitCode Session::Run() {
     if (record_) record_->Step(outcome.record);
     const bool last = step == plan.steps;
     if (outcome.stop || last || (plan.checkpoint_every > 0 && step % plan.checkpoint_every == 0))
-      Save(step);
+      Save(step, /*final=*/outcome.stop || last);
     if (outcome.stop && !last) {
       if (lead_) log::Info(comm_trace_.Summary());
       if (lead_)

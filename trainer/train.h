@@ -1,6 +1,7 @@
 // The training loop of one rank: everything it needs has been validated and opened.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -27,7 +28,10 @@ struct TrainContext {
   const checkpoints::Attempt* attempt = nullptr;  // rank 0 only
   std::string token;                              // of the attempt, on every rank
   int attempt_number = 1;
-  std::string resume_from;  // step folder, or "" for a fresh start; the same on every rank
+  std::string resume_from;  // checkpoints/source.h, or "" for a fresh start; the same on every rank
+  // Collective: the next older source, once a rank found `source` damaged; `why` names file, tensor
+  // and offset. Error(kInvalidData) on every rank when there is none.
+  std::function<std::string(const std::string& source, const std::string& why)> fall_back;
   // Null on every rank, or on none: what a fresh start begins with; only rank 0's is read.
   const InitialWeights* initial = nullptr;
 };

@@ -135,7 +135,8 @@ inline std::vector<Thrown> OnRanks(int ranks,
 inline std::vector<Thrown> SaveStep(const std::string& run, const Attempt* attempt,
                                     std::int64_t step, int ranks, int keep = 3) {
   return OnRanks(ranks, [&](int rank, const Exchange& exchange) {
-    Writer writer({run, rank, ranks, keep}, rank == 0 ? attempt : nullptr, exchange);
+    Writer writer({.run_folder = run, .rank = rank, .ranks = ranks, .keep = {.newest = keep}},
+                  rank == 0 ? attempt : nullptr, exchange);
     const State state = MakeState(step, rank, ranks);
     writer.Save(MakeInfo(step), state.views);
   });

@@ -23,7 +23,8 @@ namespace {
   const auto attempt = Attempt::Acquire(run);
   std::int64_t step = 0;
   if (!ListSteps(run).empty()) step = Reader(ResolveStep(run, nullptr)).info().step;
-  Writer writer({run, 0, 1, 2}, attempt.get(), Alone());
+  Writer writer({.run_folder = run, .rank = 0, .ranks = 1, .keep = {.newest = 2}}, attempt.get(),
+                Alone());
   while (true) {
     ++step;
     writer.Save(MakeInfo(step), MakeState(step).views);

@@ -98,7 +98,8 @@ TEST(SaveFaults, TheFirstCauseReachesEveryRank) {
 TEST(SaveFaults, TooLittleSpaceIsSaidInNumbers) {
   const TempDir dir;
   const auto attempt = Attempt::Acquire(dir.path());
-  Writer writer({dir.path(), 0, 1, 2}, attempt.get(), Alone());
+  Writer writer({.run_folder = dir.path(), .rank = 0, .ranks = 1, .keep = {.newest = 2}},
+                attempt.get(), Alone());
   State state;
   state.Add("huge", "F32", {std::int64_t{1} << 50}, Role::kParameter, {{0}, {4}});
   const Thrown thrown = Caught([&] { writer.Save(MakeInfo(1), state.views); });

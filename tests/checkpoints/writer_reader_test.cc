@@ -147,7 +147,8 @@ TEST_F(Checkpoint, LargeTensorsAreCutIntoChunks) {
   TensorView& view = state.Add("big", "U8", {3, 20 << 20}, Role::kParameter, Whole({3, 20 << 20}));
   auto* bytes = static_cast<unsigned char*>(view.data);
   for (std::size_t i = 0; i < view.bytes; ++i) bytes[i] = static_cast<unsigned char>(i * 13 >> 8);
-  Writer writer({run(), 0, 1, 2}, attempt_.get(), Alone());
+  Writer writer({.run_folder = run(), .rank = 0, .ranks = 1, .keep = {.newest = 2}}, attempt_.get(),
+                Alone());
   const std::string folder = writer.Save(MakeInfo(1), state.views);
   const std::string path = folder + "/MANIFEST";
   const Manifest manifest = DecodeManifest(ReadFile(path), path);
@@ -314,14 +315,16 @@ TEST_F(Checkpoint, InspectTellsWhatIsInside) {
 
 TEST_F(Checkpoint, RanksThatDisagreeAreABug) {
   const auto thrown = OnRanks(2, [&](int rank, const Exchange& exchange) {
-    Writer writer({run(), rank, 2, 2}, rank == 0 ? attempt_.get() : nullptr, exchange);
+    Writer writer({.run_folder = run(), .rank = rank, .ranks = 2, .keep = {.newest = 2}},
+                  rank == 0 ? attempt_.get() : nullptr, exchange);
     State state = MakeState(1, rank, 2);
     if (rank == 1) state.views.pop_back();
     writer.Save(MakeInfo(1), state.views);
   });
   ExpectAll(thrown, ExitCode::kBug, "different tensors");
   const auto holes = OnRanks(2, [&](int rank, const Exchange& exchange) {
-    Writer writer({run(), rank, 2, 2}, rank == 0 ? attempt_.get() : nullptr, exchange);
+    Writer writer({.run_folder = run(), .rank = rank, .ranks = 2, .keep = {.newest = 2}},
+                  rank == 0 ? attempt_.get() : nullptr, exchange);
     writer.Save(MakeInfo(1), MakeState(1, 0, 2).views);  // nobody has the right half of the table
   });
   ExpectAll(holes, ExitCode::kBug, "'table'");

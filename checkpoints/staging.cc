@@ -1,0 +1,128 @@
+#include "checkpoints/staging.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/direct_file.h"
+#include "base/error.h"
+#include "base/file.h"
+
+namespace vesalius::checkpoints {
+namespace {
+
+// Bytes that a process may still take without swapping; 0 when it is not known.
+std::uint64_t AvailableMemory() {
+  const std::string text = ReadFile("/proc/meminfo");
+  const std::size_t at = text.find("MemAvailable:");
+  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + 13, nullptr, 10) << 10;
+}
+
+[[noreturn]] void NoRoom(std::uint64_t bytes, const std::string& where, const std::string& reason) {
+  Fail(ExitCode::kCannotSave, "a save needs ", HumanBytes(bytes), " of memory on this rank", where,
+       ": ", reason, "; use more ranks, dist.exchange=zero1, or a machine with more memory");
+}
+
+char* MapPrivate(std::uint64_t bytes) {
+  if (const std::uint64_t available = AvailableMemory(); available > 0 && bytes > available)
+    NoRoom(bytes, "", StrCat("there are ", HumanBytes(available)));
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) NoRoom(bytes, "", std::strerror(errno));
+  ::madvise(data, bytes, MADV_HUGEPAGE);
+  return static_cast<char*>(data);
+}
+
+char* MapFile(const std::string& path, std::uint64_t bytes) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) NoRoom(bytes, StrCat(" in ", path), std::strerror(errno));
+  // Taken now, so that a full tmpfs is an error here and not a SIGBUS in the copy.
+  int error = ::ftruncate(fd, static_cast<off_t>(bytes)) != 0 ? errno : 0;
+  if (error == 0) error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+  void* data = MAP_FAILED;
+  if (error == 0) {
+    data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED) error = errno;
+  }
+  ::close(fd);
+  if (error != 0) {
+    ::unlink(path.c_str());
+    NoRoom(bytes, StrCat(" in ", path), std::strerror(error));
+  }
+  return static_cast<char*>(data);
+}
+
+}  // namespace
+
+Staging::Staging(StagingOptions options) : options_(std::move(options)) {
+  const std::string& folder = options_.memory_folder;
+  if (folder.empty()) return;
+  // What the run does not go on from is not to be found by a later start.
+  for (int slot = 0; slot < kMemorySlots; ++slot) {
+    if (options_.keep_step >= 0 && StepInSlot(folder, options_.rank, slot) == options_.keep_step)
+      slot_ = slot;
+    else
+      RemoveTree(MemoryPart(folder, options_.rank, slot));
+  }
+}
+
+Staging::~Staging() {
+  for (Buffer& buffer : buffers_) Unmap(&buffer);
+}
+
+void Staging::Unmap(Buffer* buffer) {
+  if (buffer->data != nullptr) ::munmap(buffer->data, buffer->bytes);
+  *buffer = {};
+}
+
+void Staging::Map(int slot) {
+  Buffer& buffer = buffers_[static_cast<std::size_t>(slot)];
+  if (buffer.bytes >= bytes_) return;
+  Unmap(&buffer);
+  if (options_.memory_folder.empty()) {
+    buffer.data = MapPrivate(bytes_);
+  } else {
+    RemoveTree(MemoryPart(options_.memory_folder, options_.rank, slot));
+    buffer.data = MapFile(MemoryShard(options_.memory_folder, options_.rank, slot), bytes_);
+  }
+  buffer.bytes = bytes_;
+  std::memset(buffer.data, 0, bytes_);
+}
+
+void Staging::Reserve(std::uint64_t bytes) {
+  Require(options_.host_bytes == 0 || bytes <= options_.host_bytes, ExitCode::kConfig, "rank ",
+          options_.rank, " has ", HumanBytes(bytes),
+          " to stage in a save and checkpoint.host_mb allows ", HumanBytes(options_.host_bytes),
+          "; raise it, use more ranks, or dist.exchange=zero1");
+  bytes_ = std::max(bytes_, (bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment);
+  if (bytes_ > 0) Map(NextSlot());
+}
+
+char* Staging::Begin() {
+  slot_ = NextSlot();
+  if (!options_.memory_folder.empty())
+    RemoveTree(MemoryPart(options_.memory_folder, options_.rank, slot_));
+  if (bytes_ == 0) return nullptr;
+  Map(slot_);
+  return buffers_[static_cast<std::size_t>(slot_)].data;
+}
+
+void Staging::Publish(const std::string& part) {
+  if (options_.memory_folder.empty()) return;
+  const std::string path = MemoryPart(options_.memory_folder, options_.rank, slot_);
+  OutputFile file(path + ".tmp", ExitCode::kCannotSave);
+  file.Write(part);
+  file.Close();
+  RenamePath(path + ".tmp", path, ExitCode::kCannotSave);
+}
+
+void Staging::Prepare() {
+  if (bytes_ > 0) Map(NextSlot());
+}
+
+}  // namespace vesalius::checkpoints

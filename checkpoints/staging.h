@@ -1,0 +1,54 @@
+// Where a rank keeps its share of a save from the copy until the last byte is on disk: page-aligned
+// memory, taken and touched once, so that neither a save nor a slow disk makes the process grow.
+// With a memory folder it is two mapped files there, used in turn (checkpoints/memory_tier.h).
+// Used by one thread at a time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "checkpoints/memory_tier.h"
+
+namespace vesalius::checkpoints {
+
+struct StagingOptions {
+  std::string memory_folder;  // "": private memory
+  int rank = 0;
+  std::int64_t keep_step = -1;   // in memory: goes last, since the run goes on from it
+  std::uint64_t host_bytes = 0;  // limit of a buffer; 0 = none
+};
+
+class Staging {
+ public:
+  explicit Staging(StagingOptions options);
+  ~Staging();
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
+  // Makes room for shares of `bytes`. Error(kConfig) when that is more than host_bytes,
+  // Error(kCannotSave) when the machine does not have it; with the numbers.
+  void Reserve(std::uint64_t bytes);
+  // The buffer of the next save; what a slot held before is given up. Reserve() came before.
+  char* Begin();
+  // The share is whole; `part` says what it holds. Nothing without a memory folder.
+  void Publish(const std::string& part);
+  // Has the buffer of the save after this one ready, so that it costs that save nothing.
+  void Prepare();
+
+ private:
+  struct Buffer {
+    char* data = nullptr;
+    std::uint64_t bytes = 0;
+  };
+  void Map(int slot);
+  void Unmap(Buffer* buffer);
+  int NextSlot() const { return options_.memory_folder.empty() ? 0 : 1 - slot_; }
+
+  StagingOptions options_;
+  std::array<Buffer, kMemorySlots> buffers_;
+  std::uint64_t bytes_ = 0;
+  int slot_ = 1;  // of the last save
+};
+
+}  // namespace vesalius::checkpoints
