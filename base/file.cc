@@ -153,9 +153,9 @@ void MakeDirs(const std::string& path, ExitCode code) {
   std::error_code error;
   if (const int fault = Fault(FileOp::kMakeDir, path))
     FailPath(code, "cannot create folder", path, fault);
-  std::filesystem::create_directories(path, error);
+  const bool made = std::filesystem::create_directories(path, error);
   if (error) FailPath(code, "cannot create folder", path, error.value());
-  file_hooks::Log(FileOp::kMakeDir, path);
+  if (made) file_hooks::Log(FileOp::kMakeDir, path);
 }
 
 void RenamePath(const std::string& from, const std::string& to, ExitCode code) {

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "checkpoints/manifest.h"
+#include "checkpoints/protections.h"
 #include "checkpoints/reader.h"
 #include "checkpoints/save_plan.h"
 
@@ -32,6 +33,10 @@ bool IsGood(const std::string& step_folder) {
     log::Warning(error.what(), "; it is moved to quarantine");
     return false;
   }
+}
+
+void CheckFence(const Attempt& attempt) {
+  if (Protects(Protection::kFence)) attempt.CheckFence();
 }
 
 // The parts that all ranks left in the folder. On a shared file system they may show up late.
@@ -77,12 +82,12 @@ std::string Commit(const CommitJob& job) {
   const std::string content = EncodeManifest(manifest);
   OutputFile file(StrCat(job.temporary, "/", kManifestName), ExitCode::kCannotSave);
   file.Write(content);
-  file.Sync();
+  if (Protects(Protection::kSync)) file.Sync();
   file.Close();
-  SyncDir(job.temporary, ExitCode::kCannotSave);
+  if (Protects(Protection::kSync)) SyncDir(job.temporary, ExitCode::kCannotSave);
   AtSavePoint("manifest", job.step, 0);
   job.check(/*last=*/false);
-  job.attempt->CheckFence();
+  CheckFence(*job.attempt);
   if (Exists(target)) {
     if (IsGood(target)) {
       log::Info(target, " is there already and good: it stays, the new copy is dropped");
@@ -92,10 +97,10 @@ std::string Commit(const CommitJob& job) {
     Quarantine(target);
   }
   job.check(/*last=*/true);
-  job.attempt->CheckFence();
+  CheckFence(*job.attempt);
   RenamePath(job.temporary, target, ExitCode::kCannotSave);
   AtSavePoint("rename", job.step, 0);
-  SyncDir(CheckpointFolder(job.run_folder), ExitCode::kCannotSave);
+  if (Protects(Protection::kSync)) SyncDir(CheckpointFolder(job.run_folder), ExitCode::kCannotSave);
   if (ReadFile(StrCat(target, "/", kManifestName)) != content) {
     Quarantine(target);
     Fail(ExitCode::kCannotSave, target, "/", kManifestName,

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "checkpoints/manifest.h"
 #include "checkpoints/memory_tier.h"
+#include "checkpoints/protections.h"
 
 namespace vesalius::checkpoints {
 namespace {
@@ -60,10 +61,10 @@ struct Reader::Impl {
     const std::vector<std::uint32_t> crcs = Crc32cBlocks(out, end - begin, block);
     for (std::size_t i = 0; i < crcs.size(); ++i) {
       const std::uint64_t from = begin + i * block;
-      Require(crcs[i] == chunk.crcs[from / block], ExitCode::kInvalidData, path,
-              " is damaged between bytes ", chunk.position + from, " and ",
-              chunk.position + std::min(from + block, end), ": ", RoleName(tensor.meta.role), " '",
-              tensor.meta.name, "' ", ToString(chunk.box),
+      Require(crcs[i] == chunk.crcs[from / block] || !Protects(Protection::kChecksum),
+              ExitCode::kInvalidData, path, " is damaged between bytes ", chunk.position + from,
+              " and ", chunk.position + std::min(from + block, end), ": ",
+              RoleName(tensor.meta.role), " '", tensor.meta.name, "' ", ToString(chunk.box),
               " does not match its checksum; use an older step (--resume auto finds the newest "
               "good one)");
     }

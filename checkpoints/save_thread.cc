@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "checkpoints/commit.h"
+#include "checkpoints/protections.h"
 
 namespace vesalius::checkpoints {
 namespace {
@@ -112,7 +113,7 @@ namespace {
 void WriteFile(const std::string& path, const std::string& content) {
   OutputFile file(path, ExitCode::kCannotSave);
   file.Write(content);
-  file.Sync();
+  if (Protects(Protection::kSync)) file.Sync();
   file.Close();
 }
 
@@ -120,7 +121,6 @@ void WriteFile(const std::string& path, const std::string& content) {
 void PublishInMemory(Staging& staging, const std::string& part) {
   try {
     staging.Publish(part);
-    staging.Prepare();
   } catch (const Error& error) {
     log::Warning("the state is not kept in memory: ", error.what());
   }
@@ -154,7 +154,7 @@ void WriteShare(int rank, const std::string& checkpoints, SavePass& pass, const 
         shard.Write(buffer + done, std::min<std::uint64_t>(kWriteBytes, plan.bytes - done));
         if (done == 0) AtSavePoint("write", info.step, rank);
       }
-      shard.Sync();
+      if (Protects(Protection::kSync)) shard.Sync();
       shard.Close();
     }
     pass.Check();

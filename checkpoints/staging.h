@@ -33,7 +33,8 @@ class Staging {
   char* Begin();
   // The share is whole; `part` says what it holds. Nothing without a memory folder.
   void Publish(const std::string& part);
-  // Has the buffer of the save after this one ready, so that it costs that save nothing.
+  // Has the buffer of the save after this one ready, so that it costs that save nothing; a state
+  // that was in it is given up.
   void Prepare();
 
  private:

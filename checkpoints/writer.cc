@@ -11,6 +11,7 @@
 #include "checkpoints/commit.h"
 #include "checkpoints/manifest.h"
 #include "checkpoints/manifest.pb.h"
+#include "checkpoints/protections.h"
 #include "checkpoints/save_plan.h"
 #include "checkpoints/save_thread.h"
 #include "checkpoints/staging.h"
@@ -68,6 +69,14 @@ std::vector<Proto> Gather(const Exchange& exchange, const std::string& name, int
   Invariant(all.size() == static_cast<std::size_t>(ranks), name, " gave ", all.size(),
             " messages for ", ranks, " ranks");
   return all;
+}
+
+void Prepare(Staging& staging) {
+  try {
+    staging.Prepare();
+  } catch (const Error& error) {
+    log::Warning("the next state is not kept in memory beside this one: ", error.what());
+  }
 }
 
 void Drop(const std::string& folder) {
@@ -193,7 +202,7 @@ std::array<double, Writer::kFlags> Writer::Flags() {
   if (phase_ != Phase::kDraining) {
     const bool mine = phase_ == Phase::kWriting || leader;
     const double late = Now() - entered_ - options_.deadline;
-    if (mine && late > 0)
+    if (mine && late > 0 && Protects(Protection::kDeadline))
       pass_->FailLate(
           phase_ == Phase::kWriting ? SavePass::State::kRunning : SavePass::State::kWritten,
           StrCat(phase_ == Phase::kWriting ? "writing" : "the commit",
@@ -204,6 +213,7 @@ std::array<double, Writer::kFlags> Writer::Flags() {
     flags[kWritten] = phase_ == Phase::kWriting && result.state == SavePass::State::kWritten;
     flags[kPublished] = result.state == SavePass::State::kCommitted;
     flags[kFailed] = result.state == SavePass::State::kFailed && !fenced;
+    if (!Protects(Protection::kAgreement)) flags[kWritten] += std::exchange(flags[kFailed], 0);
     flags[kFencedOff] = result.state == SavePass::State::kFailed && fenced;
   }
   flags[kBusy] = thread_->busy();
@@ -229,6 +239,9 @@ void Writer::Agree(std::span<const double> sums) {
   } else if (sums[kPublished] > 0) {
     committed_step_ = pass_->info.step;
     save_seconds_ = Now() - started_;
+    // Not before: until all ranks have this state, the one before it is the last that is whole.
+    if (!options_.memory_folder.empty())
+      thread_->Post([staging = planned_->staging] { Prepare(*staging); });
     Enter(Phase::kDraining);
   } else if (phase_ == Phase::kWriting && sums[kWritten] == options_.ranks) {
     Enter(Phase::kCommitting);

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "checkpoints/boxes.h"
+#include "checkpoints/protections.h"
 #include "checkpoints/reader.h"
 #include "checkpoints/writer.h"
 
@@ -149,6 +150,13 @@ inline void ExpectAll(const std::vector<Thrown>& thrown, ExitCode code,
     EXPECT_NE(one.message.find(fragment), std::string::npos) << one.message;
   }
 }
+
+// Takes a protection away until the end of the block.
+class Without {
+ public:
+  explicit Without(Protection protection) { Remove(protection); }
+  ~Without() { Remove(Protection::kNone); }
+};
 
 // The Error that `body` throws.
 inline Thrown Caught(const std::function<void()>& body) {
