@@ -12,7 +12,19 @@
 namespace vesalius::checkpoints {
 namespace {
 
-// As written in JSON and documented for users.
+bool IsStepFolder(const std::string& path) {
+  const std::string manifest = StrCat(path, "/", kManifestName);
+  if (Exists(manifest) && FileSize(manifest) >= kManifestMagic.size()) {
+    std::string magic(kManifestMagic.size(), '\0');
+    ReadAt(manifest, 0, magic.data(), magic.size());
+    if (magic == kManifestMagic) return true;
+  }
+  const std::filesystem::path clean = std::filesystem::path(path).lexically_normal();
+  return StepOfName((clean.has_filename() ? clean : clean.parent_path()).filename().string()) >= 0;
+}
+
+}  // namespace
+
 const char* RoleKey(Role role) {
   switch (role) {
     case Role::kParameter:
@@ -28,19 +40,6 @@ const char* RoleKey(Role role) {
   }
   return "unknown";
 }
-
-bool IsStepFolder(const std::string& path) {
-  const std::string manifest = StrCat(path, "/", kManifestName);
-  if (Exists(manifest) && FileSize(manifest) >= kManifestMagic.size()) {
-    std::string magic(kManifestMagic.size(), '\0');
-    ReadAt(manifest, 0, magic.data(), magic.size());
-    if (magic == kManifestMagic) return true;
-  }
-  const std::filesystem::path clean = std::filesystem::path(path).lexically_normal();
-  return StepOfName((clean.has_filename() ? clean : clean.parent_path()).filename().string()) >= 0;
-}
-
-}  // namespace
 
 bool IsCheckpoint(const std::string& path) {
   return IsDir(path) && (IsStepFolder(path) || IsDir(CheckpointFolder(path)));

@@ -4,7 +4,12 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "checkpoints/checkpoint.h"
+
 namespace vesalius::checkpoints {
+
+// "parameter", "moment1" ...: as written in JSON and documented for users.
+const char* RoleKey(Role role);
 
 bool IsCheckpoint(const std::string& path);
 

@@ -51,6 +51,7 @@ Command ImportOpenICommand();
 Command InspectCommand();
 Command BenchDataCommand();
 Command PretrainCommand();
+Command CheckpointsCommand();
 Command EvaluateCommand();
 Command ExportCommand();
 Command EmbedCommand();

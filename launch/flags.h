@@ -22,6 +22,7 @@ DECLARE_string(imagenome);
 DECLARE_string(images);
 DECLARE_string(in);
 DECLARE_string(json);
+DECLARE_int32(keep);
 DECLARE_string(labels);
 DECLARE_int64(limit);
 DECLARE_string(links);

@@ -1,0 +1,108 @@
+// `vesalius checkpoints`
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "checkpoints/catalogue.h"
+#include "launch/command.h"
+#include "launch/flags.h"
+#include "launch/output.h"
+
+namespace vesalius::launch {
+namespace {
+
+std::string Age(double seconds) {
+  if (seconds < 120) return StrCat(Fixed(seconds, 0), " s");
+  if (seconds < 7200) return StrCat(Fixed(seconds / 60, 0), " min");
+  return seconds < 172800 ? StrCat(Fixed(seconds / 3600, 0), " h")
+                          : StrCat(Fixed(seconds / 86400, 0), " days");
+}
+
+void PrintList(const nlohmann::json& found, const std::string& good) {
+  if (found["checkpoints"].empty()) Print("no checkpoint yet\n");
+  for (const nlohmann::json& entry : found["checkpoints"]) {
+    Print(StrCat("step ", entry["step"].get<std::int64_t>(), "  ",
+                 HumanBytes(entry["bytes"].get<std::uint64_t>()),
+                 entry["pinned"] ? "  pinned" : ""));
+    if (entry["good"])
+      Print(StrCat("  ", Age(entry["age"]), " old  ", entry["world"].get<std::int64_t>(),
+                   " rank(s)  ", good, "\n"));
+    else
+      Print(StrCat("  DAMAGED: ", entry["reason"].get<std::string>(), "\n"));
+  }
+}
+
+void PrintDiff(const nlohmann::json& found) {
+  for (const char* side : {"only_a", "only_b"})
+    for (const nlohmann::json& name : found[side])
+      Print(StrCat("only in ", found[side == std::string("only_a") ? "a" : "b"].get<std::string>(),
+                   ": ", name.get<std::string>(), "\n"));
+  for (const nlohmann::json& tensor : found["tensors"])
+    Print(StrCat(tensor["role"].get<std::string>(), " ", tensor["name"].get<std::string>(), ": ",
+                 tensor["elements"].get<std::int64_t>(), " elements differ, by ",
+                 tensor["largest"].get<double>(), " at most\n"));
+  if (found["equal"]) Print("equal, bit for bit\n");
+}
+
+ExitCode Run(const Arguments& arguments) {
+  const std::vector<std::string>& words = arguments.positional;
+  const std::string& run = words[0];
+  const std::string action = words.size() > 1 ? words[1] : "list";
+  const auto takes = [&](std::size_t more) {
+    Require(words.size() == 2 + more || (words.size() == 1 && more == 0), ExitCode::kUsage,
+            "`checkpoints RUN ", action, "` takes ", more,
+            " more word(s); `vesalius checkpoints "
+            "--help` shows them all");
+  };
+  nlohmann::json found;
+  bool good = true;
+  if (action == "list" || action == "verify") {
+    takes(0);
+    found = checkpoints::ListCheckpoints(run, action == "verify");
+    PrintList(found, action == "verify" ? "every byte good" : "complete");
+    for (const nlohmann::json& entry : found["checkpoints"])
+      good = good && (action == "list" || entry["good"].get<bool>());
+  } else if (action == "diff") {
+    takes(2);
+    found = checkpoints::DiffCheckpoints(run, words[2], words[3]);
+    PrintDiff(found);
+  } else if (action == "pin" || action == "unpin") {
+    takes(1);
+    checkpoints::PinStep(run, words[2], action == "pin");
+    found = {{"step", words[2]}, {"pinned", action == "pin"}};
+    Print(StrCat("step ", words[2], action == "pin" ? " stays\n" : " is not pinned any more\n"));
+  } else if (action == "prune") {
+    takes(0);
+    checkpoints::RetentionPolicy policy;
+    policy.newest = FLAGS_keep;
+    Require(policy.newest >= 2, ExitCode::kUsage, "--keep must be at least 2");
+    found = checkpoints::Prune(run, policy);
+    Print(StrCat(found["removed"].size(), " removed, ", found["kept"].get<int>(), " kept\n"));
+  } else {
+    Fail(ExitCode::kUsage, "`checkpoints` cannot '", action, "'",
+         DidYouMean(action, {"list", "verify", "diff", "pin", "unpin", "prune"}),
+         "; there are list, verify, diff, pin, unpin, prune");
+  }
+  if (!FLAGS_json.empty()) WriteFileAtomic(FLAGS_json, found.dump(2) + "\n");
+  return good ? ExitCode::kFinished : ExitCode::kInvalidData;
+}
+
+}  // namespace
+
+Command CheckpointsCommand() {
+  return {"checkpoints",
+          "lists, verifies, compares, pins and prunes the checkpoints of a run",
+          "RUN [ACTION]...",
+          "d=$(mktemp -d)\n"
+          "vesalius phantom --out $d/phantom --samples 200\n"
+          "vesalius pretrain --preset demo --data $d/phantom --run $d/run --set trainer.steps=20 "
+          "--set trainer.checkpoint_every=10\n"
+          "vesalius checkpoints $d/run verify\n"
+          "vesalius checkpoints $d/run diff 10 20\n"
+          "vesalius checkpoints $d/run pin 10",
+          {{"json", "FILE", "also writes what is found as JSON"},
+           {"keep", "N", "prune: newest checkpoints that stay, beside pinned ones"}},
+          Run};
+}
+
+}  // namespace vesalius::launch
