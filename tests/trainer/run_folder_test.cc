@@ -170,7 +170,7 @@ TEST(RunFolderTest, ADamagedCheckpointIsPassedOverAndTheReasonSaid) {
   EXPECT_EQ(Program("inspect " + Folder("damaged") + "/ckpt/step-00000012").status, 65);
   const Outcome outcome = Data().Run("damaged", kTwoLocal, Steps(12));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
-  EXPECT_THAT(outcome.output, HasSubstr("passed over"));
+  EXPECT_THAT(outcome.output, HasSubstr("moved to quarantine"));
   EXPECT_THAT(outcome.output, HasSubstr("step-00000012"));
   EXPECT_EQ(Metrics(Folder("damaged")).size(), std::size_t{12});
   EXPECT_EQ(Inspect(Folder("damaged"))["step"], 12);
