@@ -37,6 +37,14 @@ std::vector<Json> ExchangeJson(dist::Bootstrap& ranks, const std::string& name, 
   return all;
 }
 
+// The first line that says something: Open MPI draws lines of dashes around its messages.
+std::string FirstWords(const std::string& text) {
+  for (const std::string& line : Split(text, '\n'))
+    if (std::any_of(line.begin(), line.end(), [](unsigned char c) { return std::isalpha(c); }))
+      return line;
+  return "no words";
+}
+
 std::string NodeName() {
   if (const char* node = std::getenv("SLURMD_NODENAME")) return node;
   char host[256] = {};
@@ -190,8 +198,7 @@ Findings LaunchRankChecks(const std::string& program, const std::string& folder)
     slowest = std::max(slowest, Seconds(start));
     const Json list = Json::parse(result.output, nullptr, /*allow_exceptions=*/false);
     if (!result.ok() || !list.is_array()) {
-      const std::vector<std::string> lines = Split(Trim(result.errors), '\n');
-      trouble = result.status == 124 ? "it took longer than 180 s" : lines.back();
+      trouble = result.status == 124 ? "it took longer than 180 s" : FirstWords(result.errors);
       continue;
     }
     if (++good == 1) findings = FromJson(list);

@@ -40,7 +40,7 @@ fetch() {
   for program in slurmctld slurmd slurmstepd; do
     ln -s "../usr/sbin/$program-wlm" "$staging/bin/$program"
   done
-  for program in sbatch scancel scontrol sinfo squeue srun; do
+  for program in salloc sbatch scancel scontrol sinfo squeue srun; do
     ln -s "../usr/bin/$program" "$staging/bin/$program"
   done
   touch "$staging/.complete"

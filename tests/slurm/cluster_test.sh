@@ -37,6 +37,6 @@ for _ in $(seq 20); do [[ $(state n2) == *DRAIN* ]] && break; sleep 1; done
 [[ $(state n2) == *DRAIN* ]] || fail "the health check did not drain n2: $(state n2)"
 
 cluster down
-for process in /proc/[0-9]*; do
-  [[ $(tr '\0' ' ' 2> /dev/null < "$process/cmdline") != *"$folder/c/"* ]] || fail "left: $process"
-done
+left() { grep -la "$folder/c/" /proc/[0-9]*/cmdline 2> /dev/null; }
+for _ in $(seq 50); do [[ -n $(left) ]] || break; sleep 0.1; done
+[[ -z $(left) ]] || fail "left running: $(left | xargs cat | tr '\0' ' ')"

@@ -6,7 +6,7 @@
 namespace vesalius {
 namespace {
 
-constexpr int kSteps = 400;
+constexpr int kSteps = 800;  // more than 35 s, in which Slurm notices a dead node
 
 class NodeFaults : public SlurmFaults {
  protected:
