@@ -20,8 +20,12 @@ set -euo pipefail
 BOX=${VESALIUS_CLUSTER:-/tmp/vesalius-cluster-$(id -u)}
 ROOT=${XDG_CACHE_HOME:-$HOME/.cache}/vesalius/slurm
 LIB=$ROOT/usr/lib/x86_64-linux-gnu
-PACKAGES=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins liblua5.1-0 libmunge2)
+PACKAGES=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins liblua5.1-0 munge libmunge2)
 CPUS=4
+# Root's daemons would run what any user of this machine asks for: munge tells who asks. An ordinary
+# user's run everything as that user, and need none.
+AUTH=none
+[[ $(id -u) != 0 ]] || AUTH=munge
 export SLURM_CONF=$BOX/etc/slurm.conf
 
 die() { echo "cluster: $*" >&2; exit 1; }
@@ -40,6 +44,7 @@ fetch() {
   for program in slurmctld slurmd slurmstepd; do
     ln -s "../usr/sbin/$program-wlm" "$staging/bin/$program"
   done
+  ln -s ../usr/sbin/munged "$staging/bin/munged"
   for program in salloc sbatch scancel scontrol sinfo squeue srun; do
     ln -s "../usr/bin/$program" "$staging/bin/$program"
   done
@@ -110,10 +115,10 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$base
 SlurmUser=$me
 SlurmdUser=$me
-AuthType=auth/none
-CredType=cred/none
+AuthType=auth/$AUTH
+CredType=cred/$AUTH
 # also how long a requeued job waits (120 s by default)
-AuthInfo=cred_expire=5
+AuthInfo=$([[ $AUTH == none ]] || echo "socket=$BOX/munge/socket,")cred_expire=5
 PluginDir=$LIB/slurm-wlm
 StateSaveLocation=$BOX/state
 SlurmdSpoolDir=$BOX/spool/%n
@@ -177,11 +182,19 @@ start() {
   slurmd -N "$1" -f "$SLURM_CONF" -d "$ROOT/bin/slurmstepd"
 }
 
-# The recorded pid of a daemon, if it is still that daemon.
+start_munge() {
+  mkdir -p "$BOX/munge"
+  chmod 711 "$BOX/munge"
+  (umask 077 && head -c 128 /dev/urandom > "$BOX/munge/key")
+  munged --force --key-file="$BOX/munge/key" --socket="$BOX/munge/socket" --pid-file="$BOX/run/munge.pid" \
+    --log-file="$BOX/munge/log" --seed-file="$BOX/munge/seed"
+}
+
+# The recorded pid of a daemon, if it is still that daemon: each has our folder in its arguments.
 daemon_pid() {
   local pid
   pid=$(cat "$BOX/run/$1.pid" 2> /dev/null) || return 1
-  [[ $(tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null) == *"-f $SLURM_CONF"* ]] && echo "$pid"
+  [[ $(tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null) == *"$BOX/"* ]] && echo "$pid"
 }
 
 below() { # all that descends from a process
@@ -212,6 +225,7 @@ up() {
   fetch
   [[ -z $(daemon_pid controller) ]] || die "a cluster already runs in $BOX; first: cluster.sh down"
   write_configuration "$nodes"
+  [[ $AUTH == none ]] || start_munge
   start controller -c
   for ((i = 1; i <= nodes; i++)); do start "n$i"; done
   for _ in $(seq 60); do
@@ -237,12 +251,14 @@ down() {
     timeout 10 scancel --user="$(id -un)" 2> /dev/null || true
     for _ in $(seq 40); do [[ -n $(timeout 5 squeue -h 2> /dev/null) ]] || break; sleep 0.5; done
   fi
-  for file in "$BOX"/run/n*.pid "$BOX"/run/controller.pid; do
+  for file in "$BOX"/run/n*.pid; do
     name=$(basename "$file" .pid)
-    [[ $name == controller ]] || signal_node CONT "$name"
+    signal_node CONT "$name"
     end_daemon "$name"
-    [[ $name == controller ]] || signal_node KILL "$name"
+    signal_node KILL "$name"
   done
+  end_daemon controller
+  end_daemon munge
 }
 
 [[ $# -gt 0 ]] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 64; }
