@@ -11,12 +11,11 @@ training=(@TRAINING@)
 say() { echo "$(date '+%F %T') job $SLURM_JOB_ID, generation ${VESALIUS_GENERATION:-?}: $*"; }
 
 # A line of the run record, beside those of ranks and agents.
-event() { # NAME CODE
+event() { # KIND NAME TIME SECONDS CODE
   mkdir -p "$run/events"
-  printf '{"t":%s,"rank":-1,"host":"%s","step":-1,"kind":"instant","name":"%s",' \
-    "$(date +%s.%N)" "${SLURMD_NODENAME:-}" "$1" >> "$run/events/batch.jsonl"
-  printf '"job":"%s","generation":%d,"code":%d}\n' \
-    "$SLURM_JOB_ID" "$VESALIUS_GENERATION" "$2" >> "$run/events/batch.jsonl"
+  printf '{"t":%s,"dur":%s,"rank":-1,"host":"%s","step":-1,"kind":"%s","name":"%s","job":"%s",%s}\n' \
+    "$3" "$4" "${SLURMD_NODENAME:-}" "$1" "$2" "$SLURM_JOB_ID" \
+    "\"generation\":$VESALIUS_GENERATION,\"code\":$5" >> "$run/events/batch.jsonl"
 }
 
 # Nothing more is to run in this chain. The jobs that wait behind this one are cancelled by their
@@ -65,7 +64,9 @@ fi
 export SLURM_JOB_END_TIME
 
 # Nodes of the generation before that are down by now: it may not have lived to tell.
+waited=first
 if [[ -e $chain/nodes ]]; then
+  waited=again
   mapfile -t lost < <(unfit_nodes "$(< "$chain/nodes")" down,fail,no_respond)
   [[ ${#lost[@]} == 0 ]] || avoid_nodes "down" "${lost[@]}"
 fi
@@ -73,9 +74,9 @@ echo "$SLURM_JOB_NODELIST" > "$chain/nodes"
 
 # USR2 comes ahead of the time limit and of preemption, and from the watch below: the ranks save and
 # leave. TERM comes from Slurm when it takes the job away; the ranks get it as well.
-step='' taken=0
+step='' asked=0 taken=0
 # shellcheck disable=SC2317  # the trap calls it
-leave() { say "asked to leave"; [[ -z $step ]] || kill -USR2 "$step" 2> /dev/null; }
+leave() { asked=1; say "asked to leave"; [[ -z $step ]] || kill -USR2 "$step" 2> /dev/null; }
 trap leave USR2
 trap 'taken=1; say "Slurm takes the job away"' TERM
 
@@ -83,7 +84,13 @@ trap 'taken=1; say "Slurm takes the job away"' TERM
 export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}
 [[ -z ${SLURM_CPUS_PER_TASK:-} ]] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 
-event generation.start 0
+begun=$(date +%s.%N)
+if [[ $waited == first ]] &&
+  submitted=$(date -d "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%V)" +%s); then
+  event span queue "$submitted" "$((${begun%.*} - submitted))" 0
+fi
+[[ $asked$taken == 00 ]] || exit 0
+event instant generation.start "$begun" 0 0
 say "starting on $SLURM_JOB_NODELIST"
 @LAUNCH@ &
 step=$!
@@ -104,7 +111,7 @@ while kill -0 "$step" 2> /dev/null; do wait "$step"; done
 wait "$step"
 code=$?
 kill "$watch" 2> /dev/null
-event generation.end "$code"
+event instant generation.end "$(date +%s.%N)" 0 "$code"
 say "the step ended with $code"
 
 case $code in

@@ -6,13 +6,15 @@
 namespace vesalius {
 namespace {
 
-constexpr int kSteps = 800;  // more than 35 s, in which Slurm notices a dead node
+// Enough for what Slurm takes to notice a dead node (half a minute), or the batch script a drained
+// one (20 s).
+constexpr int kLong = 900, kSteps = 400;
 
 class NodeFaults : public SlurmFaults {
  protected:
-  // A chain that has come to `step`; its first job's nodes.
-  std::vector<std::string> Begin(std::int64_t step, const std::string& options = "") {
-    jobs_ = training_->Submit("--time 10 " + options, training_->Words("run", kSteps));
+  // A chain of `steps` that has come to `step`; its first job's nodes.
+  std::vector<std::string> Begin(int steps, std::int64_t step) {
+    jobs_ = training_->Submit("--time 10", training_->Words("run", steps));
     EXPECT_TRUE(training_->Reach("run", step)) << Told("run");
     return cluster_->NodesOf(jobs_.at(0));
   }
@@ -29,45 +31,45 @@ class NodeFaults : public SlurmFaults {
 
 // Its successor trains while the frozen node wakes up: it changes nothing.
 TEST_F(NodeFaults, F13_FrozenNodeWakes) {
-  const std::vector<std::string> nodes = Begin(60);
+  const std::vector<std::string> nodes = Begin(kLong, 60);
   cluster_->Script("freeze " + nodes.at(1));
   ASSERT_TRUE(WaitAttempt(2, 120)) << Told("run");
   ASSERT_TRUE(training_->Reach("run", 150)) << Told("run");
   cluster_->Script("thaw " + nodes.at(1));
-  ExpectSameEnd("run", kSteps, 120);
+  ExpectSameEnd("run", kLong, 120);
   EXPECT_EQ(Attempts("run"), 2) << "the successor was disturbed\n" << Told("run");
 }
 
 TEST_F(NodeFaults, F14_DaemonDiesRanksLive) {
-  const std::vector<std::string> nodes = Begin(60);
+  const std::vector<std::string> nodes = Begin(kLong, 60);
   cluster_->Script("kill " + nodes.at(1));
-  ExpectSameEnd("run", kSteps, 180);
+  ExpectSameEnd("run", kLong, 180);
 }
 
 TEST_F(NodeFaults, F15_PowerCut) {
-  const std::vector<std::string> nodes = Begin(60);
+  const std::vector<std::string> nodes = Begin(kLong, 60);
   cluster_->Script("crash " + nodes.at(1));
   ASSERT_TRUE(WaitAttempt(2, 120)) << Told("run");
-  ExpectSameEnd("run", kSteps, 120);
+  ExpectSameEnd("run", kLong, 120);
   for (const std::int64_t step : training_->Resumed("run")) EXPECT_GE(step, 60 - 20);
 }
 
 // The node with the batch script, and so with rank 0.
 TEST_F(NodeFaults, F15_PowerCutOfTheFirst) {
-  const std::vector<std::string> nodes = Begin(60);
+  const std::vector<std::string> nodes = Begin(kLong, 60);
   cluster_->Script("crash " + nodes.at(0));
   ASSERT_TRUE(WaitAttempt(2, 120)) << Told("run");
   EXPECT_TRUE(Avoided(nodes.at(0))) << Told("run");
-  ExpectSameEnd("run", kSteps, 120);
+  ExpectSameEnd("run", kLong, 120);
 }
 
 TEST_F(NodeFaults, F20_DrainedUnderTheJob) {
-  const std::vector<std::string> nodes = Begin(40);
+  const std::vector<std::string> nodes = Begin(600, 40);
   cluster_->Shell("scontrol update nodename=" + nodes.at(1) + " state=drain reason=test");
   ASSERT_TRUE(WaitAttempt(2, 60)) << Told("run");
   const std::vector<std::string> now = cluster_->NodesOf(jobs_.at(1));
   EXPECT_EQ(std::count(now.begin(), now.end(), nodes.at(1)), 0);
-  ExpectSameEnd("run", kSteps, 120);
+  ExpectSameEnd("run", 600, 120);
   ExpectNoStepLost("run");
 }
 
@@ -83,7 +85,7 @@ TEST_F(NodeFaults, F21_PrologAndHealthCheck) {
 }
 
 TEST_F(NodeFaults, F22_ControllerDies) {
-  Begin(20);
+  Begin(kSteps, 20);
   std::this_thread::sleep_for(std::chrono::seconds(7));  // its state reaches the disk by then
   cluster_->Script("kill controller");
   const std::int64_t step = training_->Step("run");
