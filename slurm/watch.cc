@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kFresh = 120;  // a step so young: somebody trains, with or without Slurm
+constexpr double kFresh = 120;  // a step so young: somebody trains without Slurm
 
 // "1 d 02:03:04", "03:04".
 std::string Duration(double seconds) {
@@ -43,7 +43,9 @@ void AddState(const std::string& run, const std::vector<Job>& jobs,
     (*watch)["state"] = state;
     (*watch)["why"] = why;
   };
-  const bool fresh = progress && progress->age_s < std::max(kFresh, 10 * progress->step_s);
+  const std::vector<std::string> chains = ListChains(run);
+  const bool fresh =
+      chains.empty() && progress && progress->age_s < std::max(kFresh, 10 * progress->step_s);
   if (const auto job = first("RUNNING"); job != jobs.end()) {
     set("running", StrCat("job ", job->id, " on ", job->nodes));
     if (job->end > 0) (*watch)["time_left_s"] = job->end - std::time(nullptr);
@@ -57,9 +59,8 @@ void AddState(const std::string& run, const std::vector<Job>& jobs,
     set("queued",
         StrCat("job ", waiting->id, " is ", Lower(waiting->state), ": ", waiting->reason));
   } else if (fresh) {
-    set("running", "steps come, though no job of this run is in the queue");
+    set("running", "steps come");
   } else {
-    const std::vector<std::string> chains = ListChains(run);
     const std::string ended = chains.empty() ? "" : chains[0] + "/ended";
     set("lost", StrCat("unfinished, and no job of it runs or waits",
                        !ended.empty() && Exists(ended)
