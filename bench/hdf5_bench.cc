@@ -17,11 +17,12 @@
 #include "base/random.h"
 #include "bench/harness.h"
 #include "data/hdf5/array_file.h"
+#include "data/shards/tile_plan.h"
 
 namespace vesalius::bench {
 namespace {
 
-constexpr int kSide = 512, kImages = 800, kDistinct = 160, kCrop = 224, kTile = 128;
+constexpr int kSide = 512, kImages = 800, kDistinct = 160, kCrop = 224;
 constexpr int kPerRound = 256, kRounds = 7, kPeerRounds = 5, kBatch = 32;
 constexpr int kPixels = kSide * kSide;
 
@@ -49,12 +50,12 @@ std::vector<std::uint16_t> Chest(int index) {
   return image;
 }
 
-// `image` [images, side, side] in chunks of [1, tile, tile]; the first kDistinct images go through
+// `image` [images, side, side], a chunk an image; the first kDistinct images go through
 // the library's filters, the others repeat their stored chunks.
 void WriteImages(const std::string& path, const std::vector<std::vector<std::uint16_t>>& distinct,
-                 hsize_t tile, bool gzip) {
+                 bool gzip) {
   const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-  const hsize_t dims[3] = {kImages, kSide, kSide}, chunk[3] = {1, tile, tile};
+  const hsize_t dims[3] = {kImages, kSide, kSide}, chunk[3] = {1, kSide, kSide};
   const hid_t space = H5Screate_simple(3, dims, nullptr), creation = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_chunk(creation, 3, chunk);
   if (gzip) {
@@ -74,20 +75,54 @@ void WriteImages(const std::string& path, const std::vector<std::vector<std::uin
   H5Fflush(file, H5F_SCOPE_LOCAL);
   std::vector<char> stored;
   for (hsize_t i = distinct.size(); i < kImages; ++i) {
+    const hsize_t from[3] = {i % distinct.size(), 0, 0}, to[3] = {i, 0, 0};
+    hsize_t bytes = 0;
+    std::uint32_t mask = 0;
+    H5Dget_chunk_storage_size(set, from, &bytes);
+    stored.resize(bytes);
+    H5Dread_chunk(set, H5P_DEFAULT, from, &mask, stored.data());
+    Require(H5Dwrite_chunk(set, H5P_DEFAULT, mask, to, bytes, stored.data()) >= 0,
+            ExitCode::kCannotCreate, path, " cannot be written");
+  }
+  H5Sclose(memory), H5Dclose(set), H5Pclose(creation), H5Sclose(space), H5Fclose(file);
+}
+
+// The same images in tiles as the shard writer cuts and stores them.
+void WriteTiles(const std::string& path, const std::vector<std::vector<std::uint16_t>>& distinct) {
+  std::vector<std::uint16_t> pixels;
+  for (const auto& image : distinct) pixels.insert(pixels.end(), image.begin(), image.end());
+  const data::ImageBlock block{{reinterpret_cast<const unsigned char*>(pixels.data()),
+                                pixels.size() * sizeof(std::uint16_t)},
+                               static_cast<std::int64_t>(distinct.size()),
+                               kSide,
+                               1,
+                               sizeof(std::uint16_t)};
+  const data::TilePlan plan = data::ChooseTiles(block);
+  const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  const auto tile = static_cast<hsize_t>(plan.tile);
+  const hsize_t dims[3] = {kImages, kSide, kSide}, chunk[3] = {1, tile, tile};
+  const hid_t space = H5Screate_simple(3, dims, nullptr), creation = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_chunk(creation, 3, chunk);
+  if (plan.filters.shuffle) H5Pset_shuffle(creation);
+  if (plan.filters.deflate) H5Pset_deflate(creation, data::kDeflateLevel);
+  if (plan.filters.fletcher32) H5Pset_fletcher32(creation);
+  const hid_t set =
+      H5Dcreate2(file, "image", H5T_STD_U16LE, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+  for (hsize_t i = 0; i < kImages; ++i) {
     for (hsize_t y = 0; y < kSide; y += tile) {
       for (hsize_t x = 0; x < kSide; x += tile) {
-        const hsize_t from[3] = {i % distinct.size(), y, x}, to[3] = {i, y, x};
-        hsize_t bytes = 0;
-        std::uint32_t mask = 0;
-        H5Dget_chunk_storage_size(set, from, &bytes);
-        stored.resize(bytes);
-        H5Dread_chunk(set, H5P_DEFAULT, from, &mask, stored.data());
-        Require(H5Dwrite_chunk(set, H5P_DEFAULT, mask, to, bytes, stored.data()) >= 0,
+        const std::string stored =
+            data::EncodeTile(block, plan, static_cast<std::int64_t>(i % distinct.size()),
+                             static_cast<int>(y / tile), static_cast<int>(x / tile));
+        const hsize_t at[3] = {i, y, x};
+        Require(H5Dwrite_chunk(set, H5P_DEFAULT, 0, at, stored.size(), stored.data()) >= 0,
                 ExitCode::kCannotCreate, path, " cannot be written");
       }
     }
   }
-  H5Sclose(memory), H5Dclose(set), H5Pclose(creation), H5Sclose(space), H5Fclose(file);
+  H5Dclose(set), H5Pclose(creation), H5Sclose(space), H5Fclose(file);
+  std::printf("tiles of %d, %.0f bytes an image\n", plan.tile,
+              static_cast<double>(FileSize(path)) / kImages);
 }
 
 // What a round reads: distinct images, and where their crops lie.
@@ -108,7 +143,7 @@ Draw DrawOf(std::uint64_t round) {
   return draw;
 }
 
-// The file as the library reads it, one image or crop a call.
+// The file as the library reads it, one image or crop a call, into the kept memory of a batch.
 class LibrarySide {
  public:
   explicit LibrarySide(const std::string& path)
@@ -121,12 +156,13 @@ class LibrarySide {
     const Draw draw = DrawOf(round_++);
     const hsize_t side = crop ? kCrop : kSide, extent[3] = {1, side, side};
     const hid_t memory = H5Screate_simple(3, extent, nullptr);
-    std::vector<std::uint16_t> out(side * side);
+    batch_.resize(kBatch * side * side);
     const double start = Now();
     for (int i = 0; i < kPerRound; ++i) {
       const hsize_t at[3] = {draw.images[i], crop ? draw.y[i] : 0, crop ? draw.x[i] : 0};
       H5Sselect_hyperslab(space_, H5S_SELECT_SET, at, nullptr, extent, nullptr);
-      Require(H5Dread(set_, H5T_NATIVE_UINT16, memory, space_, H5P_DEFAULT, out.data()) >= 0,
+      Require(H5Dread(set_, H5T_NATIVE_UINT16, memory, space_, H5P_DEFAULT,
+                      batch_.data() + i % kBatch * side * side) >= 0,
               ExitCode::kBug, "H5Dread failed");
     }
     const double seconds = Now() - start;
@@ -136,6 +172,7 @@ class LibrarySide {
 
  private:
   hid_t file_, set_, space_;
+  std::vector<std::uint16_t> batch_;
   std::uint64_t round_ = 0;
 };
 
@@ -184,9 +221,9 @@ struct Store {
       : gz(folder + "/gz.h5"), raw(folder + "/raw.h5"), tiles(folder + "/tiles.h5") {
     std::vector<std::vector<std::uint16_t>> distinct;
     for (int i = 0; i < kDistinct; ++i) distinct.push_back(Chest(i));
-    WriteImages(gz, distinct, kSide, true);
-    WriteImages(raw, distinct, kSide, false);
-    WriteImages(tiles, distinct, kTile, true);
+    WriteImages(gz, distinct, true);
+    WriteImages(raw, distinct, false);
+    WriteTiles(tiles, distinct);
     for (const std::string& path : {gz, raw, tiles}) OurSide(path).RequireEqual(distinct);
   }
   std::string gz, raw, tiles;

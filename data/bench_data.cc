@@ -77,11 +77,9 @@ class Stages {
     looks_.assign(static_cast<std::size_t>(std::min(kBatch, dataset_.size())), {});
     for (std::size_t i = 0; i < looks_.size(); ++i) {
       const std::int64_t sample = order_.At((at + static_cast<std::int64_t>(i)) % dataset_.size());
-      Random random(options_.seed, Purpose::kAugment, 0, static_cast<std::uint64_t>(sample));
-      if (options_.augment) looks_[i] = DrawLook(options_, random);
-      requests.push_back({sample, options_.augment ? WindowOf(looks_[i], dataset_.stored_size(),
-                                                              options_.image_size)
-                                                   : Window{}});
+      const SampleLook seen = LookOf(options_, dataset_.stored_size(), /*epoch=*/0, sample);
+      looks_[i] = seen.look;
+      requests.push_back({sample, seen.window});
     }
     return requests;
   }

@@ -35,19 +35,6 @@ class FetchedLater final : public Fetched {
   std::vector<SampleRequest> requests_;
 };
 
-template <typename T>
-void CutRows(const std::vector<T>& from, int from_width, int channels, const Window& window,
-             std::vector<T>& to) {
-  const auto row = static_cast<std::size_t>(window.width) * channels;
-  to.reserve(row * window.height);
-  for (int y = 0; y < window.height; ++y) {
-    const auto first =
-        from.begin() +
-        (static_cast<std::ptrdiff_t>(window.y + y) * from_width + window.x) * channels;
-    to.insert(to.end(), first, first + static_cast<std::ptrdiff_t>(row));
-  }
-}
-
 class ShardedDataset final : public Dataset {
  public:
   ShardedDataset(const std::string& folder, Split split)
@@ -62,11 +49,20 @@ class ShardedDataset final : public Dataset {
 
   std::int64_t size() const override { return static_cast<std::int64_t>(places_.size()); }
   Record Get(std::int64_t index) const override {
-    Invariant(index >= 0 && index < size(), "record ", index, " of ", size(), " in ", path_);
-    const Place place = places_[static_cast<std::size_t>(index)];
-    return files_.shards[static_cast<std::size_t>(place.shard)]->Read(place.row);
+    const SourceRow row = PlaceOf(index);
+    return files_.shards[row.source]->Read(row.index);
   }
-  std::unique_ptr<Fetched> Fetch(std::span<const SampleRequest> requests) const override;
+  std::string Report(std::int64_t index) const override {
+    const SourceRow row = PlaceOf(index);
+    return files_.shards[row.source]->Report(row.index);
+  }
+  std::unique_ptr<Fetched> Fetch(std::span<const SampleRequest> requests) const override {
+    return FetchFromSources(
+        requests, [&](std::int64_t index) { return PlaceOf(index); },
+        [&](std::size_t shard, std::span<const SampleRequest> rows) {
+          return files_.shards[shard]->Fetch(rows);
+        });
+  }
   const Vocabulary& vocabulary() const override { return files_.manifest.vocabulary; }
   const std::string& fingerprint() const override { return files_.manifest.fingerprint; }
   int stored_size() const override { return files_.manifest.stored_size; }
@@ -77,50 +73,17 @@ class ShardedDataset final : public Dataset {
   struct Place {
     std::int32_t shard, row;
   };
+
+  SourceRow PlaceOf(std::int64_t index) const {
+    Invariant(index >= 0 && index < size(), "record ", index, " of ", size(), " in ", path_);
+    const Place place = places_[static_cast<std::size_t>(index)];
+    return {static_cast<std::size_t>(place.shard), place.row};
+  }
+
   std::string path_;
   DatasetFiles files_;
   std::vector<Place> places_;  // of the records of this split, in the manifest's order
 };
-
-// The parts of a batch that lie in the same shard are fetched together.
-class FetchedByShard final : public Fetched {
- public:
-  struct Part {
-    std::size_t fetched, request;
-  };
-  FetchedByShard(std::vector<std::unique_ptr<Fetched>> fetched, std::vector<Part> parts)
-      : fetched_(std::move(fetched)), parts_(std::move(parts)) {}
-
-  Record Decode(std::size_t i) const override {
-    Invariant(i < parts_.size(), "request ", i, " of ", parts_.size());
-    return fetched_[parts_[i].fetched]->Decode(parts_[i].request);
-  }
-
- private:
-  std::vector<std::unique_ptr<Fetched>> fetched_;
-  std::vector<Part> parts_;  // by request of the batch
-};
-
-std::unique_ptr<Fetched> ShardedDataset::Fetch(std::span<const SampleRequest> requests) const {
-  std::map<std::int32_t, std::vector<RowRequest>> by_shard;
-  std::vector<FetchedByShard::Part> parts;
-  for (const SampleRequest& request : requests) {
-    Invariant(request.index >= 0 && request.index < size(), "record ", request.index, " of ",
-              size(), " in ", path_);
-    const Place place = places_[static_cast<std::size_t>(request.index)];
-    std::vector<RowRequest>& rows = by_shard[place.shard];
-    parts.push_back({static_cast<std::size_t>(place.shard), rows.size()});
-    rows.push_back({place.row, request.window});
-  }
-  std::vector<std::unique_ptr<Fetched>> fetched;
-  std::map<std::size_t, std::size_t> order;  // of shards in `fetched`
-  for (const auto& [shard, rows] : by_shard) {
-    order[static_cast<std::size_t>(shard)] = fetched.size();
-    fetched.push_back(files_.shards[static_cast<std::size_t>(shard)]->Fetch(rows));
-  }
-  for (FetchedByShard::Part& part : parts) part.fetched = order[part.fetched];
-  return std::make_unique<FetchedByShard>(std::move(fetched), std::move(parts));
-}
 
 // Our decoding against the library's, for a random thousandth of all chunks, at most kMostAudited.
 void Audit(const DatasetFiles& files) {
@@ -149,19 +112,6 @@ std::unique_ptr<Fetched> Dataset::Fetch(std::span<const SampleRequest> requests)
 }
 
 std::string Dataset::Report(std::int64_t index) const { return Get(index).report; }
-
-Image CutWindow(const Image& image, const Window& window) {
-  Invariant(window.x >= 0 && window.y >= 0 && window.width > 0 && window.height > 0 &&
-                window.x <= image.width - window.width && window.y <= image.height - window.height,
-            "window ", window.x, ",", window.y, " ", window.width, " x ", window.height, " of ",
-            image.width, " x ", image.height);
-  Image cut{window.width, window.height, image.channels, {}, {}};
-  if (image.deep())
-    CutRows(image.u16, image.width, image.channels, window, cut.u16);
-  else
-    CutRows(image.u8, image.width, image.channels, window, cut.u8);
-  return cut;
-}
 
 std::unique_ptr<Dataset> OpenDataset(const std::string& folder, Split split) {
   auto dataset = std::make_unique<ShardedDataset>(folder, split);

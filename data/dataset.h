@@ -7,30 +7,11 @@
 #include <span>
 #include <string>
 
+#include "data/fetched.h"
 #include "data/record.h"
 #include "data/text/vocabulary.h"
 
 namespace vesalius::data {
-
-// A rectangle of the stored square, in its pixels; width 0 means all of it.
-struct Window {
-  int x = 0, y = 0, width = 0, height = 0;
-};
-
-struct SampleRequest {
-  std::int64_t index = 0;  // of the data set's records
-  Window window;
-};
-
-// What one Fetch() has read: bytes as they are stored, decoded on demand.
-class Fetched {
- public:
-  virtual ~Fetched() = default;
-  // The record of request `i`; its image holds the requested window only. Thread-safe, also for
-  // equal `i`. A record that could not be read or is damaged: Error(kInvalidData) naming file and
-  // record, here and not in Fetch(), so that its neighbours stay usable.
-  virtual Record Decode(std::size_t i) const = 0;
-};
 
 class Dataset {
  public:
@@ -56,8 +37,5 @@ class Dataset {
 // thousandth of the chunks are checked here; all bytes by VerifyDataset (`vesalius inspect`).
 // Errors: kInputMissing, kInvalidData.
 std::unique_ptr<Dataset> OpenDataset(const std::string& folder, Split split);
-
-// Cuts `window` out of the image. A window beyond the image is a bug of the caller's.
-Image CutWindow(const Image& image, const Window& window);
 
 }  // namespace vesalius::data

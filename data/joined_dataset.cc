@@ -23,25 +23,19 @@ class JoinedDataset final : public Dataset {
 
   std::int64_t size() const override { return size_; }
   Record Get(std::int64_t index) const override {
-    const std::size_t part = PartOf(index);
-    return parts_[part]->Get(index - first_[part]);
+    const SourceRow row = PlaceOf(index);
+    return parts_[row.source]->Get(row.index);
   }
   std::string Report(std::int64_t index) const override {
-    const std::size_t part = PartOf(index);
-    return parts_[part]->Report(index - first_[part]);
+    const SourceRow row = PlaceOf(index);
+    return parts_[row.source]->Report(row.index);
   }
   std::unique_ptr<Fetched> Fetch(std::span<const SampleRequest> requests) const override {
-    auto fetched = std::make_unique<JoinedFetched>();
-    std::vector<std::vector<SampleRequest>> by_part(parts_.size());
-    for (const SampleRequest& request : requests) {
-      const std::size_t part = PartOf(request.index);
-      fetched->places.emplace_back(part, by_part[part].size());
-      by_part[part].push_back({request.index - first_[part], request.window});
-    }
-    for (std::size_t part = 0; part < parts_.size(); ++part)
-      fetched->parts.push_back(by_part[part].empty() ? nullptr
-                                                     : parts_[part]->Fetch(by_part[part]));
-    return fetched;
+    return FetchFromSources(
+        requests, [&](std::int64_t index) { return PlaceOf(index); },
+        [&](std::size_t part, std::span<const SampleRequest> own) {
+          return parts_[part]->Fetch(own);
+        });
   }
   const Vocabulary& vocabulary() const override { return parts_[0]->vocabulary(); }
   const std::string& fingerprint() const override { return fingerprint_; }
@@ -49,18 +43,10 @@ class JoinedDataset final : public Dataset {
   const std::string& path() const override { return path_; }
 
  private:
-  struct JoinedFetched final : Fetched {
-    Record Decode(std::size_t i) const override {
-      return parts[places[i].first]->Decode(places[i].second);
-    }
-    std::vector<std::unique_ptr<Fetched>> parts;
-    std::vector<std::pair<std::size_t, std::size_t>> places;  // part, request of it
-  };
-
-  std::size_t PartOf(std::int64_t index) const {
+  SourceRow PlaceOf(std::int64_t index) const {
     Invariant(index >= 0 && index < size_, "record ", index, " of ", size_, " in ", path_);
-    return static_cast<std::size_t>(std::upper_bound(first_.begin(), first_.end(), index) -
-                                    first_.begin() - 1);
+    const auto part = std::upper_bound(first_.begin(), first_.end(), index) - first_.begin() - 1;
+    return {static_cast<std::size_t>(part), index - first_[static_cast<std::size_t>(part)]};
   }
 
   Datasets parts_;

@@ -287,11 +287,13 @@ std::vector<float> Prepare(const Record& record, const PipelineOptions& options)
   return pixels;
 }
 
-RegionBoxes Augment(const Image& image, const RegionBoxes& boxes, const PipelineOptions& options,
-                    Random& random, std::span<float> pixels) {
+SampleLook LookOf(const PipelineOptions& options, int stored_size, std::int64_t epoch,
+                  std::int64_t sample) {
+  if (!options.augment) return {};
+  Random random(options.seed, Purpose::kAugment, static_cast<std::uint64_t>(epoch),
+                static_cast<std::uint64_t>(sample));
   const Look look = DrawLook(options, random);
-  Render(image, {}, image.width, look, options, pixels);
-  return MapBoxes(boxes, look);
+  return {look, WindowOf(look, stored_size, options.image_size)};
 }
 
 }  // namespace vesalius::data

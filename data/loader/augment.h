@@ -37,6 +37,16 @@ Look DrawLook(const PipelineOptions& options, Random& random);
 // to a bit.
 Window WindowOf(const Look& look, int stored_size, int image_size);
 
+// The look of a sample in an epoch and the part of its stored square to read for it: drawn from a
+// stream of their own, so that it does not matter which rank or thread asks. Without augmentation
+// the default look at all of it.
+struct SampleLook {
+  Look look;
+  Window window;
+};
+SampleLook LookOf(const PipelineOptions& options, int stored_size, std::int64_t epoch,
+                  std::int64_t sample);
+
 // `image`, the `window` of a stored square (all of it at width 0), seen through `look`, normalised
 // -> `pixels` [channels, image_size, image_size]: one affine resampling; black outside the square.
 void Render(const Image& image, const Window& window, int stored_size, const Look& look,
@@ -56,9 +66,5 @@ std::size_t PixelCount(const PipelineOptions& options);
 // (Invariant).
 void Prepare(const Image& image, const PipelineOptions& options, std::span<float> pixels);
 std::vector<float> Prepare(const Record& record, const PipelineOptions& options);
-
-// As Prepare() with a look drawn from `random`: DrawLook, Render and MapBoxes.
-RegionBoxes Augment(const Image& image, const RegionBoxes& boxes, const PipelineOptions& options,
-                    Random& random, std::span<float> pixels);
 
 }  // namespace vesalius::data

@@ -99,12 +99,9 @@ void BatchBuilder::Fetch(Draft& draft) const {
   for (std::size_t i = 0; i < draft.rows.size(); ++i) {
     Draft::Row& row = draft.rows[i];
     const std::int64_t sample = draft.batch.sample_ids[i];
-    if (options_.augment) {
-      Random random(options_.seed, Purpose::kAugment, static_cast<std::uint64_t>(row.epoch),
-                    static_cast<std::uint64_t>(sample));
-      row.look = DrawLook(options_, random);
-      row.window = WindowOf(row.look, dataset_->stored_size(), options_.image_size);
-    }
+    const SampleLook seen = LookOf(options_, dataset_->stored_size(), row.epoch, sample);
+    row.look = seen.look;
+    row.window = seen.window;
     requests.push_back({sample, row.window});
   }
   draft.fetched = dataset_->Fetch(requests);

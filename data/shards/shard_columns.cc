@@ -64,7 +64,7 @@ class ColumnShard final : public ShardReader {
     }
   }
 
-  std::unique_ptr<Fetched> Fetch(std::span<const RowRequest> requests) const override {
+  std::unique_ptr<Fetched> Fetch(std::span<const SampleRequest> requests) const override {
     return std::make_unique<FetchedLater>(*this, requests);
   }
 
@@ -72,11 +72,11 @@ class ColumnShard final : public ShardReader {
   // A chunk is an image here, and the checksum is over all of it: nothing is saved by reading less.
   class FetchedLater final : public Fetched {
    public:
-    FetchedLater(const ColumnShard& shard, std::span<const RowRequest> requests)
+    FetchedLater(const ColumnShard& shard, std::span<const SampleRequest> requests)
         : shard_(shard), requests_(requests.begin(), requests.end()) {}
     Record Decode(std::size_t i) const override {
       Invariant(i < requests_.size(), "request ", i, " of ", requests_.size());
-      Record record = shard_.Read(requests_[i].row);
+      Record record = shard_.Read(requests_[i].index);
       if (requests_[i].window.width > 0)
         record.image = CutWindow(record.image, requests_[i].window);
       return record;
@@ -84,7 +84,7 @@ class ColumnShard final : public ShardReader {
 
    private:
     const ColumnShard& shard_;
-    std::vector<RowRequest> requests_;
+    std::vector<SampleRequest> requests_;
   };
 
   const Hdf5Array* Column(const std::string& name, const char* type, const Tail& tail,

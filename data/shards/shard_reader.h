@@ -7,16 +7,11 @@
 #include <span>
 #include <string>
 
-#include "data/dataset.h"
+#include "data/fetched.h"
 #include "data/record.h"
 #include "data/shards/shard_format.h"
 
 namespace vesalius::data {
-
-struct RowRequest {
-  std::int64_t row = 0;
-  Window window;
-};
 
 class ShardReader {
  public:
@@ -27,8 +22,9 @@ class ShardReader {
   // The record in `row`, its checksums verified. Thread-safe. Unreadable or damaged:
   // Error(kInvalidData) naming file and record.
   virtual Record Read(std::int64_t row) const = 0;
-  // As Dataset::Fetch().
-  virtual std::unique_ptr<Fetched> Fetch(std::span<const RowRequest> requests) const = 0;
+  // As Dataset's, of rows.
+  virtual std::unique_ptr<Fetched> Fetch(std::span<const SampleRequest> requests) const = 0;
+  virtual std::string Report(std::int64_t row) const { return Read(row).report; }
   // As ArrayFile's.
   virtual std::uint64_t chunks() const = 0;
   virtual std::int64_t Audit(std::uint64_t count, std::uint64_t seed) const = 0;

@@ -54,7 +54,8 @@ class RowShard final : public ShardReader {
   }
 
   Record Read(std::int64_t row) const override { return Decode({row, {}}, nullptr, nullptr); }
-  std::unique_ptr<Fetched> Fetch(std::span<const RowRequest> requests) const override;
+  std::string Report(std::int64_t row) const override;
+  std::unique_ptr<Fetched> Fetch(std::span<const SampleRequest> requests) const override;
 
  private:
   class FetchedRows;
@@ -91,7 +92,7 @@ class RowShard final : public ShardReader {
     return stored;
   }
   void ReadTexts(const ShardRow& row, Record& record, const Prefetched* ahead) const;
-  Record Decode(const RowRequest& request, const Prefetched* rows, const Prefetched* rest) const;
+  Record Decode(const SampleRequest& request, const Prefetched* rows, const Prefetched* rest) const;
 
   std::unique_ptr<ShardFile> file_;
   const Hdf5Array *record_ = nullptr, *sentence_ = nullptr, *text_ = nullptr;
@@ -125,27 +126,39 @@ void RowShard::ReadTexts(const ShardRow& row, Record& record, const Prefetched* 
   }
 }
 
-Record RowShard::Decode(const RowRequest& request, const Prefetched* rows,
+Record RowShard::Decode(const SampleRequest& request, const Prefetched* rows,
                         const Prefetched* rest) const {
-  Invariant(request.row >= 0 && request.row < records(), "record ", request.row, " of ", records(),
-            " in ", file_->path());
+  Invariant(request.index >= 0 && request.index < records(), "record ", request.index, " of ",
+            records(), " in ", file_->path());
   try {
     Record record;
-    const ShardRow row = ReadRow(request.row, record, rows);
+    const ShardRow row = ReadRow(request.index, record, rows);
     ReadTexts(row, record, rest);
     ValidShard(FieldsCrc(record) == row.crc32c, "wrong checksum");
     record.image = file_->ReadImage(row.image_row, request.window, rest);
     return record;
   } catch (const Error& error) {
     if (error.code() != ExitCode::kInvalidData) throw;
-    FailRecord(file_->path(), request.row, error.what());
+    FailRecord(file_->path(), request.index, error.what());
+  }
+}
+
+std::string RowShard::Report(std::int64_t row) const {
+  Invariant(row >= 0 && row < records(), "record ", row, " of ", records(), " in ", file_->path());
+  try {
+    Record record;
+    ReadTexts(ReadRow(row, record, nullptr), record, nullptr);
+    return record.report;
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::kInvalidData) throw;
+    FailRecord(file_->path(), row, error.what());
   }
 }
 
 // In two steps: the rows, then what they point to.
 class RowShard::FetchedRows final : public Fetched {
  public:
-  FetchedRows(const RowShard& shard, std::span<const RowRequest> requests)
+  FetchedRows(const RowShard& shard, std::span<const SampleRequest> requests)
       : shard_(shard),
         requests_(requests.begin(), requests.end()),
         rows_(shard.file_->arrays().file(), RowPlaces()),
@@ -159,16 +172,16 @@ class RowShard::FetchedRows final : public Fetched {
  private:
   std::vector<ByteRange> RowPlaces() const {
     std::vector<ByteRange> places;
-    for (const RowRequest& request : requests_)
-      places.push_back(shard_.Place(*shard_.record_, static_cast<std::uint64_t>(request.row), 1));
+    for (const SampleRequest& request : requests_)
+      places.push_back(shard_.Place(*shard_.record_, static_cast<std::uint64_t>(request.index), 1));
     return places;
   }
   std::vector<ByteRange> OtherPlaces() const {
     std::vector<ByteRange> places;
-    for (const RowRequest& request : requests_) {
+    for (const SampleRequest& request : requests_) {
       try {
         Record record;
-        const ShardRow row = shard_.ReadRow(request.row, record, &rows_);
+        const ShardRow row = shard_.ReadRow(request.index, record, &rows_);
         AddTexts(*shard_.text_, row.text, row.text_bytes, places);
         AddTexts(*shard_.sentence_, row.sentence, row.sentences, places);
         shard_.file_->AddPlaces(row.image_row, request.window, places);
@@ -185,11 +198,11 @@ class RowShard::FetchedRows final : public Fetched {
   }
 
   const RowShard& shard_;
-  std::vector<RowRequest> requests_;
+  std::vector<SampleRequest> requests_;
   Prefetched rows_, rest_;
 };
 
-std::unique_ptr<Fetched> RowShard::Fetch(std::span<const RowRequest> requests) const {
+std::unique_ptr<Fetched> RowShard::Fetch(std::span<const SampleRequest> requests) const {
   return std::make_unique<FetchedRows>(*this, requests);
 }
 

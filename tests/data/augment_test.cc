@@ -9,6 +9,13 @@
 namespace vesalius::data {
 namespace {
 
+RegionBoxes Augment(const Image& image, const RegionBoxes& boxes, const PipelineOptions& options,
+                    Random& random, std::span<float> pixels) {
+  const Look look = DrawLook(options, random);
+  Render(image, {}, image.width, look, options, pixels);
+  return MapBoxes(boxes, look);
+}
+
 Image Grey(int size, std::uint8_t value = 0) {
   Image image{size, size, 1, {}, {}};
   image.u8.assign(static_cast<std::size_t>(size) * size, value);

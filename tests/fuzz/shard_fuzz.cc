@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::unique_ptr<vesalius::data::ShardReader> shard;
   if (!Accepts([&] { shard = vesalius::data::OpenShard(file.path()); })) return 0;
   const int side = shard->shape().stored_size;
-  std::vector<vesalius::data::RowRequest> requests;
+  std::vector<vesalius::data::SampleRequest> requests;
   for (std::int64_t row = 0; row < std::min(shard->records(), kMostRecords); ++row) {
     Accepts([&] { shard->Read(row); });
     requests.push_back({row, {side / 3, side / 4, side - side / 3, side - side / 4}});
