@@ -336,6 +336,25 @@ std::vector<double> GradExchange::Finalize(std::span<const double> flags) {
                          static_cast<std::int64_t>(flags.size()));
 }
 
+std::vector<double> GradExchange::Take(const std::vector<at::Tensor>& sums,
+                                       std::span<const double> flags) {
+  Impl& impl = *impl_;
+  Invariant(sums.size() == impl.parameters.size(), sums.size(), " gradients for ",
+            impl.parameters.size(), " parameters");
+  Begin();
+  const at::NoGradGuard no_grad;
+  const std::lock_guard lock(impl.mutex);
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    Impl::Parameter& p = impl.parameters[i];
+    Impl::SettleZero(p);
+    p.took_part = sums[i].defined();
+    if (p.took_part) p.view.copy_(sums[i].view(p.view.sizes()));
+  }
+  impl.armed = false;
+  impl.clean = true;
+  return impl.ExchangeRiders(flags);
+}
+
 const std::vector<bool>& GradExchange::touched() const { return impl_->touched; }
 
 bool GradExchange::sharded() const { return impl_->buckets.sharded(); }

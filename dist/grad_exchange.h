@@ -71,6 +71,11 @@ class GradExchange {
   // magnitudes up to 3e38.
   std::vector<double> Finalize(std::span<const double> flags);
 
+  // In place of Begin, backward and Finalize, where gradients are summed already (slice_sum.h):
+  // sums[i] has as many elements as parameter i, the same bits on every rank; undefined: took no
+  // part. Only the flags are exchanged, and returned as by Finalize.
+  std::vector<double> Take(const std::vector<at::Tensor>& sums, std::span<const double> flags);
+
   // Parameters that took part on at least one rank in the last step: by index of the constructor's
   // list. (Untouched ones are skipped by the optimiser: no weight decay while frozen.)
   const std::vector<bool>& touched() const;

@@ -171,6 +171,7 @@ class Checker {
   }
 };
 
+constexpr int kMostSlices = 16;
 constexpr std::int64_t kMany = std::int64_t{1} << 40;  // more than anyone counts to
 
 TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
@@ -194,6 +195,13 @@ TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
   check.Number("trainer.stage2", in.stage2(), 0, 1);
   check.Number("trainer.stage1 + trainer.stage2", in.stage1() + in.stage2(), 0, 1);
   check.OneOf("trainer.precision", in.precision(), {"float32", "float64", "bfloat16"});
+  check.Range("trainer.slices", in.slices(), 0, kMostSlices);
+  if (in.slices() > 0) {
+    check.Multiple("trainer.global_batch", in.global_batch(), "trainer.slices", in.slices());
+    Require(in.accumulate() == 1, ExitCode::kConfig,
+            "trainer.slices and trainer.accumulate both cut the batch: set one of them to its "
+            "default");
+  }
   return {in.steps(),
           in.global_batch(),
           in.accumulate(),
@@ -214,7 +222,8 @@ TrainerConfig ReadTrainer(const TrainerProto& in, const Checker& check) {
           in.stage2(),
           in.precision() == "float64",
           in.precision() == "bfloat16",
-          in.audit_every()};
+          in.audit_every(),
+          in.slices()};
 }
 
 model::ModelConfig ReadModel(const ModelProto& in, const LossProto& loss, const DistProto& dist,
@@ -350,6 +359,11 @@ Config FromProto(ConfigProto proto) {
       ReadData(proto.data(), proto.model().text().positions(), proto.loss().pair(), check);
   config.dist = ReadDist(proto.dist(), config.trainer.float64, check);
   config.checkpoint = ReadCheckpoint(proto.checkpoint(), check);
+  Require(
+      config.trainer.slices == 0 || (!config.model.knowledge.enabled && !config.model.text.table),
+      ExitCode::kConfig,
+      "trainer.slices keeps no order for the updates of tables: set it to 0, or "
+      "model.knowledge.enabled and model.text.table to false");
   TextFormat::PrintToString(proto, &config.text);
   return config;
 }

@@ -23,6 +23,7 @@ struct TrainerConfig {
   bool float64;   // of everything
   bool bfloat16;  // operands of the encoders' matrix products
   std::int64_t audit_every;
+  std::int64_t slices;
 };
 
 struct DataConfig {

@@ -86,7 +86,7 @@ Rehearsed Rehearse(const Inputs& in, const PlanOptions& options, std::int64_t im
     group.Reset();
     const ops::CpuMemoryMeter meter;
     PhaseClock clock;
-    step.Run(s, tensors, /*lr=*/1e-6, {}, clock);
+    step.Run(s, {&tensors, 1}, /*lr=*/1e-6, {}, clock);
     step.model();  // waits for what the step published
     out.step_bytes = static_cast<double>(meter.peak());
     out.seconds = clock.total();
@@ -198,6 +198,7 @@ nlohmann::ordered_json MakePlan(const PlanOptions& options) {
   in.vocabulary = VocabularyOf(in.dataset->vocabulary(), in.dataset->vocabulary().wordpieces);
 
   SetUpThreads(in.config.trainer.threads, options.ranks_per_node);
+  const bool slices = std::exchange(in.config.trainer.slices, 0) > 0;
   std::int64_t rehearsed = 0;
   const Rehearsed found = RehearseOrExtrapolate(in, options, images, &rehearsed);
   Json plan = {{"ranks", ranks},
@@ -208,6 +209,7 @@ nlohmann::ordered_json MakePlan(const PlanOptions& options) {
                {"memory", MemoryOf(found)}};
   AddCommunication(found, options, static_cast<double>(batch), &plan);
   plan["left_out"] = Json::array();
+  if (slices) plan["left_out"].push_back("fixed slices");
   if (in.config.model.text.table) plan["left_out"].push_back("sentence table");
   if (in.config.model.knowledge.enabled) plan["left_out"].push_back("knowledge rows");
   return plan;

@@ -211,6 +211,9 @@ void RequireEnoughSamples(const Config& config, int ranks) {
   Require(config.trainer.global_batch >= ranks, ExitCode::kConfig,
           "trainer.global_batch = ", config.trainer.global_batch, " is less than the ", ranks,
           " ranks");
+  Require(config.trainer.slices == 0 || ranks <= config.trainer.slices, ExitCode::kConfig,
+          "trainer.slices = ", config.trainer.slices,
+          " gives work to that many ranks at most, not ", ranks);
 }
 
 // The resolved configuration of every rank must be the same.
@@ -254,7 +257,9 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
   RequireAgreement(bootstrap, in);
   RequireEnoughSamples(in.config, bootstrap.size());
   const at::Device device = ChooseDevice(options.device, bootstrap.node_rank());
-  SetUpThreads(in.config.trainer.threads, bootstrap.node_size());
+  // How many threads share a product shows in its bits: fixed slices want the same at every size.
+  const TrainerConfig& plan = in.config.trainer;
+  SetUpThreads(plan.slices > 0 ? std::max(plan.threads, 1) : plan.threads, bootstrap.node_size());
 
   Start start;
   const std::vector<checkpoints::MemoryStep> memory =

@@ -9,6 +9,7 @@
 #include "checkpoints/source.h"
 #include "data/loader/pipeline.h"
 #include "data/loader/token_store.h"
+#include "dist/slice_sum.h"
 #include "dist/tensor.h"
 #include "trainer/comm_trace.h"
 #include "trainer/evaluation.h"
@@ -52,6 +53,7 @@ class Session {
 
  private:
   data::PipelineOptions LoaderOptions();
+  void OpenPipelines();
   std::shared_ptr<const data::TokenStore> OpenTokens();
   void CountUnreadable(const data::LoaderState& state, std::int64_t of_step);
   Outcome Step(std::int64_t step);
@@ -73,9 +75,9 @@ class Session {
   TableMeter table_meter_;
   data::LoaderState loader_state_;
   std::unique_ptr<std::pmr::memory_resource> pixel_memory_;  // outlives the pipeline
-  std::unique_ptr<data::Pipeline> pipeline_;
-  std::unique_ptr<checkpoints::Writer> writer_;  // once the state is loaded
-  std::string source_;                           // that it was loaded from
+  std::vector<std::unique_ptr<data::Pipeline>> pipelines_;  // one; a slice each with trainer.slices
+  std::unique_ptr<checkpoints::Writer> writer_;             // once the state is loaded
+  std::string source_;                                      // that it was loaded from
   CommTrace comm_trace_;
   std::unique_ptr<RunRecord> record_;
   std::unique_ptr<StopWatch> stop_watch_;  // rank 0 only
@@ -93,14 +95,26 @@ Session::Session(const TrainContext& context)
 
 data::PipelineOptions Session::LoaderOptions() {
   data::PipelineOptions out = LoaderOptionsOf(config_);
-  out.rank = context_.comm.rank();
-  out.ranks = context_.comm.size();
   out.report_length = train_step_.model().NeedsReports() ? config_.data.report_length : 0;
   out.region_texts = train_step_.model().NeedsRegionTexts(stage_);
   out.weights = context_.sources.weights;
   out.pixel_memory = pixel_memory_.get();
   if (out.report_length > 0 && config_.data.token_cache) out.tokens = OpenTokens();
   return out;
+}
+
+// With trainer.slices every slice is a rank to the loader, so that it has the same samples
+// whichever rank computes it.
+void Session::OpenPipelines() {
+  const int rank = context_.comm.rank(), ranks = context_.comm.size();
+  const auto slices = static_cast<int>(config_.trainer.slices);
+  const dist::SliceRange mine =
+      slices > 0 ? dist::SlicesOf(rank, ranks, slices) : dist::SliceRange{rank, rank + 1};
+  data::PipelineOptions options = LoaderOptions();
+  options.ranks = slices > 0 ? slices : ranks;
+  for (options.rank = mine.begin; options.rank < mine.end; ++options.rank)
+    pipelines_.push_back(
+        std::make_unique<data::Pipeline>(context_.sources.datasets, options, loader_state_));
 }
 
 // Collective. The lead makes the file when it is missing; the others find it, or, on a file system
@@ -198,15 +212,28 @@ void Session::TakeInitialWeights() {
 
 Outcome Session::Step(std::int64_t step) {
   PhaseClock clock;
-  const data::Batch batch = pipeline_->Next();
-  const model::BatchTensors tensors =
-      ToTensors(batch, context_.train->vocabulary().findings.size(),
-                context_.train->vocabulary().image_labels.size(),
-                config_.trainer.float64 ? at::kDouble : at::kFloat, context_.device);
+  const std::int64_t before = loader_state_.samples;
+  std::vector<data::Batch> batches;
+  std::vector<model::BatchTensors> tensors;
+  double unreadable = 0, wait_s = 0, read_s = 0, decode_s = 0, augment_s = 0;
+  batches.reserve(pipelines_.size());
+  for (const auto& pipeline : pipelines_) {
+    const data::Batch& batch = batches.emplace_back(pipeline->Next());
+    tensors.push_back(ToTensors(batch, context_.train->vocabulary().findings.size(),
+                                context_.train->vocabulary().image_labels.size(),
+                                config_.trainer.float64 ? at::kDouble : at::kFloat,
+                                context_.device));
+    unreadable += static_cast<double>(batch.unreadable);
+    wait_s += batch.wait_s;
+    read_s += batch.read_s;
+    decode_s += batch.decode_s;
+    augment_s += batch.augment_s;
+  }
+  const data::LoaderState& state = batches.back().state;
   clock.Mark("data");
 
   const bool stop = StopRequested() || (stop_watch_ && stop_watch_->StopNow());
-  std::vector<double> flags = {stop ? 1.0 : 0.0, static_cast<double>(batch.unreadable)};
+  std::vector<double> flags = {stop ? 1.0 : 0.0, unreadable};
   const std::size_t saving = flags.size();
   for (const double flag : writer_->Flags()) flags.push_back(flag);
   Outcome outcome;
@@ -219,7 +246,7 @@ Outcome Session::Step(std::int64_t step) {
   if (stop_watch_ && writer_->committed_step() != committed)
     stop_watch_->SaveTook(writer_->save_seconds());
   record.step = step + 1;
-  record.samples = batch.state.samples;
+  record.samples = state.samples;
   record.loss = done.loss;
   record.losses = done.losses;
   record.grad_norm = done.grad_norm;
@@ -227,16 +254,16 @@ Outcome Session::Step(std::int64_t step) {
                    {"unreadable", done.sums[1]},
                    {"saves_abandoned", static_cast<double>(writer_->abandoned())}};
   for (const auto& figure : table_meter_.Read(tables_)) record.counts.push_back(figure);
-  CountUnreadable(batch.state, static_cast<std::int64_t>(done.sums[1]));
+  CountUnreadable(state, static_cast<std::int64_t>(done.sums[1]));
 
   record.comm = comm_trace_.EndStep();
   record.seconds = clock.seconds();
-  record.seconds.insert(record.seconds.end(), {{"loader.wait", batch.wait_s},
-                                               {"loader.read", batch.read_s},
-                                               {"loader.decode", batch.decode_s},
-                                               {"loader.augment", batch.augment_s}});
+  record.seconds.insert(record.seconds.end(), {{"loader.wait", wait_s},
+                                               {"loader.read", read_s},
+                                               {"loader.decode", decode_s},
+                                               {"loader.augment", augment_s}});
   if (stop_watch_) stop_watch_->StepTook(clock.total());
-  record.samples_per_s = static_cast<double>(config_.trainer.global_batch) / clock.total();
+  record.samples_per_s = static_cast<double>(record.samples - before) / clock.total();
   return outcome;
 }
 
@@ -304,8 +331,7 @@ ExitCode Session::Run() {
   MakeWriter(step);
   stage_ = StageAt(plan, step);
   train_step_.model().SetStage(stage_);
-  pipeline_ =
-      std::make_unique<data::Pipeline>(context_.sources.datasets, LoaderOptions(), loader_state_);
+  OpenPipelines();
   if (lead_)
     record_ =
         std::make_unique<RunRecord>(context_.run_folder, context_.attempt_number, step, plan.steps);
@@ -316,7 +342,8 @@ ExitCode Session::Run() {
     if (const int stage = StageAt(plan, step); stage != stage_) {
       stage_ = stage;
       train_step_.model().SetStage(stage);
-      pipeline_->SetRegionTexts(train_step_.model().NeedsRegionTexts(stage));
+      for (const auto& pipeline : pipelines_)
+        pipeline->SetRegionTexts(train_step_.model().NeedsRegionTexts(stage));
     }
     const Outcome outcome = Step(step);
     ++step;
@@ -336,6 +363,7 @@ ExitCode Session::Run() {
   }
   if (lead_) {
     log::Info(comm_trace_.Summary());
+    if (train_step_.slices() != nullptr) log::Info(train_step_.slices()->Cost());
     record_->Flush();
     checkpoints::StepInfo done;
     done.step = step;

@@ -2,86 +2,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "trainer/autocast.h"
+#include "trainer/backward.h"
 
 namespace vesalius::trainer {
 namespace {
 
 using model::BatchTensors;
-using model::Features;
 using model::NamedLoss;
-
-at::Tensor WeightedSum(const std::vector<NamedLoss>& losses) {
-  at::Tensor total;
-  for (const NamedLoss& loss : losses)
-    if (loss.weight > 0)
-      total = total.defined() ? total + loss.weight * loss.value : loss.weight * loss.value;
-  return total;
-}
-
-// Features in the type of the losses.
-Features Encode(model::Recipe& recipe, const BatchTensors& slice, bool bfloat16) {
-  const AutocastScope scope(bfloat16, slice.image.device().type());
-  Features features = recipe.Encode(slice);
-  for (auto& [name, rows] : features) rows = model::Widen(rows);
-  return features;
-}
-
-// Forward and backward of the local batch; gradients end up in the exchange. With one slice this is
-// plain backpropagation. With more, features of all slices are computed without a graph, the loss
-// gives their gradients, and each slice is encoded again to carry them into the parameters
-// (GradCache; Gao et al., 2021): the same loss and gradients in the memory of one slice.
-std::vector<NamedLoss> ForwardBackward(model::Recipe& recipe, const BatchTensors& batch,
-                                       const TrainerConfig& config, dist::Communicator& comm,
-                                       dist::GradExchange& exchange, PhaseClock& clock) {
-  const std::int64_t slices = config.accumulate;
-  if (slices == 1) {
-    exchange.Begin();
-    const Features features = Encode(recipe, batch, config.bfloat16);
-    clock.Mark("forward");
-    const std::vector<NamedLoss> losses = recipe.Loss(features, batch, comm);
-    clock.Mark("loss");
-    WeightedSum(losses).backward();
-    clock.Mark("backward");
-    return losses;
-  }
-  const std::int64_t images = batch.image.size(0);
-  const std::int64_t texts = batch.texts.defined() ? batch.texts.size(0) : 0;
-  const auto slice = [&](std::int64_t k) {
-    return batch.Slice(k * images / slices, (k + 1) * images / slices, k * texts / slices,
-                       (k + 1) * texts / slices);
-  };
-  std::map<std::string, std::vector<at::Tensor>> parts;
-  {
-    const at::NoGradGuard no_grad;
-    for (std::int64_t k = 0; k < slices; ++k)
-      for (const auto& [name, rows] : Encode(recipe, slice(k), config.bfloat16))
-        parts[name].push_back(rows);
-  }
-  Features cached;
-  for (const auto& [name, rows] : parts) cached[name] = at::cat(rows).requires_grad_(true);
-  clock.Mark("forward");
-  exchange.Begin(/*last=*/false);
-  const std::vector<NamedLoss> losses = recipe.Loss(cached, batch, comm);
-  clock.Mark("loss");
-  WeightedSum(losses).backward();
-  std::map<std::string, std::int64_t> done;
-  for (std::int64_t k = 0; k < slices; ++k) {
-    exchange.Begin(/*last=*/k + 1 == slices);
-    at::Tensor inner;  // <features, their gradients>: its gradient is the chain rule
-    for (const auto& [name, rows] : Encode(recipe, slice(k), config.bfloat16)) {
-      const std::int64_t begin = done[name];
-      done[name] += rows.size(0);
-      const at::Tensor gradient = cached[name].grad();
-      if (!gradient.defined() || !rows.requires_grad()) continue;
-      const at::Tensor term = (rows * gradient.slice(0, begin, done[name])).sum();
-      inner = inner.defined() ? inner + term : term;
-    }
-    if (inner.defined()) inner.backward();
-  }
-  clock.Mark("backward");
-  return losses;
-}
 
 std::vector<std::pair<std::string, at::Tensor>> NamedTensors(
     const std::vector<model::ParameterInfo>& parameters) {
@@ -125,7 +52,10 @@ TrainStep::TrainStep(const Config& config, const ModelVocabulary& vocabulary, at
                  .bfloat16_wire = config.dist.bfloat16_wire}),
       optimiser_(parameters_, exchange_.pieces(),
                  {config.trainer.beta1, config.trainer.beta2, config.trainer.eps,
-                  config.trainer.weight_decay}) {}
+                  config.trainer.weight_decay}) {
+  if (config.trainer.slices > 0)
+    slices_ = std::make_unique<FixedSlices>(*model_, parameters_, config.trainer, comm);
+}
 
 model::AnatomyVlm& TrainStep::model() {
   EndStep();
@@ -145,19 +75,25 @@ void TrainStep::EndStep() {
   updated_ = false;
 }
 
-StepOutcome TrainStep::Run(std::int64_t step, const BatchTensors& batch, double lr,
+StepOutcome TrainStep::Run(std::int64_t step, std::span<const BatchTensors> slices, double lr,
                            std::span<const double> flags, PhaseClock& clock) {
   EndStep();
   if (exchange_.Rebuild()) optimiser_.Repartition(exchange_);
   const std::int64_t every = config_.trainer.audit_every;
-  model_->BeginStep(static_cast<std::uint64_t>(step * comm_.size() + comm_.rank()),
-                    every > 0 && step % every == 0);
-  const std::vector<NamedLoss> losses =
-      ForwardBackward(*model_, batch, config_.trainer, comm_, exchange_, clock);
+  const bool audit = every > 0 && step % every == 0;
+  std::vector<NamedLoss> losses;
+  std::vector<at::Tensor> gradients;  // with fixed slices
+  if (slices_) {
+    losses = slices_->ForwardBackward(step, audit, slices, &gradients, clock);
+  } else {
+    model_->BeginStep(static_cast<std::uint64_t>(step * comm_.size() + comm_.rank()), audit);
+    losses = ForwardBackward(*model_, slices[0], config_.trainer, comm_, exchange_, clock);
+  }
   std::vector<double> riders;  // shares of the losses, then the flags
   for (const NamedLoss& loss : losses) riders.push_back(loss.value.item<double>());
   riders.insert(riders.end(), flags.begin(), flags.end());
-  const std::vector<double> sums = exchange_.Finalize(riders);
+  const std::vector<double> sums =
+      slices_ ? exchange_.Take(gradients, riders) : exchange_.Finalize(riders);
   clock.Mark("exchange");
 
   StepOutcome outcome;

@@ -14,6 +14,7 @@
 #include "model/anatomy_vlm.h"
 #include "trainer/adamw.h"
 #include "trainer/config.h"
+#include "trainer/fixed_slices.h"
 #include "trainer/model_setup.h"
 #include "trainer/phase_clock.h"
 
@@ -37,10 +38,12 @@ class TrainStep {
   model::AnatomyVlm& model();
   const std::vector<model::ParameterInfo>& parameters();
   AdamW& optimiser() { return optimiser_; }
+  const FixedSlices* slices() const { return slices_.get(); }  // null: off
 
   // Collective. `step` counts from 0 (for messages); `flags` are summed over the ranks on the way.
   // Error(kNumericalStop) when loss or gradient norm is not finite; nothing is updated then.
-  StepOutcome Run(std::int64_t step, const model::BatchTensors& batch, double lr,
+  // `slices`: this rank's batch, or with trainer.slices its fixed slices in order.
+  StepOutcome Run(std::int64_t step, std::span<const model::BatchTensors> slices, double lr,
                   std::span<const double> flags, PhaseClock& clock);
 
  private:
@@ -52,7 +55,8 @@ class TrainStep {
   std::vector<model::ParameterInfo> parameters_;
   dist::GradExchange exchange_;
   AdamW optimiser_;
-  bool updated_ = false;  // the last step is still to be ended
+  std::unique_ptr<FixedSlices> slices_;  // with trainer.slices
+  bool updated_ = false;                 // the last step is still to be ended
 };
 
 }  // namespace vesalius::trainer

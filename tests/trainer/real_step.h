@@ -65,7 +65,7 @@ inline Counted Count(dist::Bootstrap& bootstrap, const std::vector<std::string>&
     const dist::Traffic before = comm->traffic();
     const ops::CpuMemoryMeter meter;
     PhaseClock clock;
-    step.Run(s, tensors, 1e-6, {}, clock);
+    step.Run(s, {&tensors, 1}, 1e-6, {}, clock);
     step.model();
     out = {comm->traffic() - before, meter.peak()};
   }

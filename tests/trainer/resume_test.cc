@@ -17,20 +17,8 @@ const Training& Data() {
   return training;
 }
 
-// Starts `run` and sends `signal` to `rank` once `step` steps are in the metrics: it must commit
-// and leave with 75.
 void StopAt(const std::string& run, const Launch& launch, int step, int rank, int signal) {
-  const std::string folder = Data().run(run);
-  Background job(Data().Line(run, launch, Steps(kSteps)), folder + ".log");
-  ASSERT_TRUE(WaitUntil(
-      [&] { return !job.Running() || static_cast<int>(Metrics(folder).size()) >= step; }));
-  ::kill(PidOfRank(folder, rank), signal);
-  const Outcome outcome = job.Wait();
-  ASSERT_EQ(outcome.status, 75) << outcome.output;
-  EXPECT_THAT(outcome.output, HasSubstr("stopped on request"));
-  const Json found = Inspect(folder);
-  EXPECT_EQ(found["step"], Metrics(folder).back()["step"]) << "not saved where it stopped";
-  EXPECT_EQ(found["samples"], Metrics(folder).back()["samples"]);
+  StopTraining(Data(), run, launch, Steps(kSteps), step, rank, signal);
 }
 
 void ExpectSameRun(const std::string& run, const std::string& expected) {

@@ -147,6 +147,23 @@ inline pid_t PidOfRank(const std::string& run, int rank) {
   return Exists(path) ? std::atoi(ReadFile(path).c_str()) : 0;
 }
 
+// Starts `run` and sends `signal` to `rank` once `step` steps are in the metrics: it must commit
+// and leave with 75.
+inline void StopTraining(const Training& training, const std::string& run, const Launch& launch,
+                         const std::string& more, int step, int rank, int signal) {
+  const std::string folder = training.run(run);
+  Background job(training.Line(run, launch, more), folder + ".log");
+  ASSERT_TRUE(WaitUntil(
+      [&] { return !job.Running() || static_cast<int>(Metrics(folder).size()) >= step; }));
+  ::kill(PidOfRank(folder, rank), signal);
+  const Outcome outcome = job.Wait();
+  ASSERT_EQ(outcome.status, 75) << outcome.output;
+  EXPECT_NE(outcome.output.find("stopped on request"), std::string::npos) << outcome.output;
+  const Json found = Inspect(folder);
+  EXPECT_EQ(found["step"], Metrics(folder).back()["step"]) << "not saved where it stopped";
+  EXPECT_EQ(found["samples"], Metrics(folder).back()["samples"]);
+}
+
 // Inverts the byte at `position` of a file, counted from its end when negative.
 inline void FlipByte(const std::string& path, std::int64_t position) {
   std::string content = ReadFile(path);
