@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -83,6 +84,17 @@ std::string HostName() {
   return name;
 }
 
+// The launch that this process belongs to, as its agent or batch script says; 0 without one.
+int LaunchGeneration() {
+  const char* text = std::getenv("VESALIUS_GENERATION");
+  if (text == nullptr || *text == '\0') return 0;
+  char* end = nullptr;
+  const long number = std::strtol(text, &end, 10);
+  Require(*end == '\0' && number > 0 && number < 1'000'000, ExitCode::kConfig,
+          "VESALIUS_GENERATION=", text, " is not a number from 1 on");
+  return static_cast<int>(number);
+}
+
 class OwnedAttempt : public Attempt {
  public:
   OwnedAttempt(std::string folder, std::unique_ptr<FileLock> owner, const Token& token)
@@ -122,16 +134,23 @@ std::unique_ptr<Attempt> Attempt::Acquire(const std::string& run_folder) {
   FileLock guard(run_folder + "/.lock");
   guard.Lock(/*wait=*/true);
   const std::string owner_path = run_folder + "/.owner";
+  const std::string path = run_folder + "/ATTEMPT";
+  Token token = Exists(path) ? ReadToken(path) : Token{NewRunId(), 0, 0};
+  const int generation = LaunchGeneration();
+  Require(generation == 0 || token.generation <= generation, ExitCode::kFenced, path,
+          " names generation ", token.generation, ", this is ", generation,
+          ": a newer launch has taken the run folder");
+  // A launch takes the folder over from what came before it, which may be frozen and never let go:
+  // it is fenced. Without a launch, a living owner stays.
   auto owner = std::make_unique<FileLock>(owner_path);
-  Require(owner->Lock(/*wait=*/false), ExitCode::kFenced, run_folder, " belongs to a living run (",
-          Trim(ReadFile(owner_path)), "); wait for it, stop it, or choose another --run folder");
+  Require(owner->Lock(/*wait=*/false) || generation > 0, ExitCode::kFenced, run_folder,
+          " belongs to a living run (", Trim(ReadFile(owner_path)),
+          "); wait for it, stop it, or choose another --run folder");
   OutputFile text(owner_path);
   text.Write(StrCat("pid ", ::getpid(), " on host ", HostName(), "\n"));
   text.Close();
-  const std::string path = run_folder + "/ATTEMPT";
-  Token token = Exists(path) ? ReadToken(path) : Token{NewRunId(), 0, 0};
-  // Each start is a launch of its own (a generation) of one set of processes (an attempt).
-  ++token.generation;
+  // Each start is one set of processes (an attempt), and without a launch a generation of its own.
+  token.generation = generation > 0 ? generation : token.generation + 1;
   ++token.attempt;
   WriteFileAtomic(path, ToString(token) + "\n");
   return std::make_unique<OwnedAttempt>(run_folder, std::move(owner), token);

@@ -14,7 +14,9 @@ namespace vesalius::checkpoints {
 class Attempt {
  public:
   // Rank 0 of a starting run. Creates the folder where needed, takes ownership, raises the token.
-  // Owned by a living process: Error(kFenced) naming its pid and host.
+  // Owned by a living process: Error(kFenced) naming its pid and host. With VESALIUS_GENERATION=N
+  // in the environment the attempt is one of launch N: it takes the folder over from a living owner
+  // of this or an older launch, which is fenced; Error(kFenced) when a newer launch has it.
   static std::unique_ptr<Attempt> Acquire(const std::string& run_folder);
   virtual ~Attempt() = default;                  // gives up ownership; the token stays
   virtual const std::string& token() const = 0;  // "run/generation/attempt", totally ordered

@@ -83,6 +83,13 @@ std::unique_ptr<Bootstrap> MakeBootstrap() {
   return MakeLocalBootstrap(MakeLocalWorld(1), 0);
 }
 
+int LaunchedRank() {
+  for (const char* name :
+       {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "VESALIUS_RANK", "PMI_RANK", "SLURM_PROCID"})
+    if (Environment(name) != nullptr) return Number(name);
+  return 0;
+}
+
 void RunLocalRanks(int ranks, const std::function<void(Bootstrap&)>& body) {
   Require(ranks >= 1 && ranks <= kMaxLocalRanks, ExitCode::kConfig,
           "the number of local ranks must be 1 to ", kMaxLocalRanks, ", not ", ranks);

@@ -36,6 +36,10 @@ class Bootstrap {
 // missing.
 std::unique_ptr<Bootstrap> MakeBootstrap();
 
+// The rank that the launcher's environment gives this process, before anything is initialised; 0
+// without one.
+int LaunchedRank();
+
 // N ranks as threads of this process: `body(bootstrap)` runs once on each; returns when all have
 // returned. When one throws, the others' collectives are aborted, and the first error that is not
 // the mere loss of a peer is rethrown. Error(kConfig) when N is not 1 to 1024, or when a thread

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/rank_page.h"
 
 namespace vesalius::dist {
 namespace {
@@ -38,6 +39,7 @@ std::size_t SizeOf(DType type) {
 
 void Ticket::Wait() {
   if (!work_) return;
+  const page::Waiting waiting(number_);
   const auto start = std::chrono::steady_clock::now();
   work_->Wait();
   const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;

@@ -60,9 +60,10 @@ class Ticket {
   };
   Ticket() = default;  // already done
   // Waits are counted in `meter`, where there is one, as time exposed.
+  // `number`: what the rank's page calls the collective (base/rank_page.h).
   explicit Ticket(std::shared_ptr<Work> work, std::shared_ptr<TrafficMeter> meter = nullptr,
-                  Kind kind = Kind::kBarrier)
-      : work_(std::move(work)), meter_(std::move(meter)), kind_(kind) {}
+                  Kind kind = Kind::kBarrier, std::uint64_t number = 0)
+      : work_(std::move(work)), meter_(std::move(meter)), kind_(kind), number_(number) {}
   void Wait();
   double seconds_exposed() const { return seconds_exposed_; }  // spent in Wait() so far
 
@@ -70,6 +71,7 @@ class Ticket {
   std::shared_ptr<Work> work_;
   std::shared_ptr<TrafficMeter> meter_;
   Kind kind_ = Kind::kBarrier;
+  std::uint64_t number_ = 0;
   double seconds_exposed_ = 0;
 };
 

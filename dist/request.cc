@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/rank_page.h"
 #include "base/strings.h"
 #include "dist/fault_hook.h"
 
@@ -119,6 +120,7 @@ RequestCommunicator::RequestCommunicator(Members members, std::shared_ptr<Traffi
 
 void RequestCommunicator::Enter(Request& request, std::int64_t bytes_sent) {
   request.sequence = next_++;
+  request.number = page::Collective(request.name);
   request.header = HeaderOf(request);
   ring_.Add(request.header);
   request.meter = meter_;
@@ -130,7 +132,8 @@ void RequestCommunicator::Enter(Request& request, std::int64_t bytes_sent) {
 Ticket RequestCommunicator::Start(Request request, std::int64_t bytes_sent) {
   Enter(request, bytes_sent);
   const Kind kind = request.kind;
-  return Ticket(Submit(std::move(request)), meter_, kind);
+  const std::uint64_t number = request.number;
+  return Ticket(Submit(std::move(request)), meter_, kind, number);
 }
 
 void RequestCommunicator::Perform(Request request) {
@@ -159,6 +162,7 @@ void RequestCommunicator::AllReduceNow(std::string_view name, void* data, std::i
   request.count = count;
   request.patient = true;
   Enter(request, AllReduceBytes(request));
+  const page::Waiting waiting(request.number);
   Perform(std::move(request));
 }
 

@@ -31,6 +31,7 @@ struct Request {
   DType type = DType::kUInt8;
   int root = 0;
   std::uint64_t sequence = 0;  // number of the call on its communicator
+  std::uint64_t number = 0;    // of all calls of this process (base/rank_page.h)
   CallSite site;
   Header header;                        // of the above
   bool dies_inside = false;             // fault_hook.h

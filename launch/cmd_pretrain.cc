@@ -19,6 +19,7 @@ static ExitCode Run(const Arguments& arguments) {
   options.run = FLAGS_run;
   options.set = arguments.repeated.at("set");
   options.init = arguments.repeated.at("init");
+  options.faults = arguments.repeated.at("fault");
   options.resume = FLAGS_resume;
   options.device = FLAGS_device;
   options.check = FLAGS_check;
@@ -47,6 +48,9 @@ Command PretrainCommand() {
        {"resume", "HOW", "auto (newest good checkpoint), none, or a run or step folder"},
        {"device", "NAME", "auto, cpu or cuda", Flag::kOptional, {"auto", "cpu", "cuda"}},
        {"local-ranks", "N", "N ranks as threads of this process, without MPI; 0: no"},
+       {"fault", "KIND@STEP:RANK",
+        "a drill: kill, segv, abort, exit, throw, stop, hang or slow, once, at that step",
+        Flag::kRepeated},
        {"check", "", "validates everything, prints the configuration, starts nothing"}},
       Run};
 }

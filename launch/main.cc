@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/rank_page.h"
 #include "launch/cli.h"
 #include "launch/output.h"
 
@@ -18,6 +19,8 @@ using vesalius::ExitCode;
 // would wait for peers that never come. An error without a text is another rank's to tell.
 [[noreturn]] void Leave(ExitCode code, const char* what, const char* advice) {
   std::fflush(stdout);
+  vesalius::page::SetError(what);
+  vesalius::page::SetExitCode(static_cast<int>(code));
   if (*what != '\0') std::fprintf(stderr, "vesalius: %s%s\n", what, advice);
   ::_exit(static_cast<int>(code));
 }

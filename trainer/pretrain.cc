@@ -7,11 +7,13 @@
 #include <filesystem>
 #include <iostream>
 
+#include "base/agent_watch.h"
 #include "base/error.h"
 #include "base/event_log.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/rank_page.h"
 #include "checkpoints/attempt.h"
 #include "checkpoints/manifest.h"
 #include "checkpoints/source.h"
@@ -294,7 +296,7 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
                  return NextOlder(options, in, start.attempt->run_id(), source, why);
                });
              },
-             fresh && !options.init.empty() ? &start.initial : nullptr});
+             fresh && !options.init.empty() ? &start.initial : nullptr, options.faults});
   if (code == ExitCode::kFinished && bootstrap.rank() == 0)
     log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run,
               "/ckpt");
@@ -305,6 +307,13 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
 
 ExitCode Pretrain(const PretrainOptions& options) {
   Require(!options.run.empty(), ExitCode::kUsage, "give the run folder with --run DIR");
+  if (const char* pages = std::getenv("VESALIUS_PAGE"); pages != nullptr && !options.check)
+    page::Open(pages, dist::LaunchedRank());
+  if (const char* memory = std::getenv("VESALIUS_MEMORY"); memory != nullptr && !options.check)
+    LeaveWithAgent(memory);
+  const page::In leaving(page::Section::kExit);  // where a rank is that has left all others
+  std::unique_ptr<dist::Bootstrap> bootstrap;
+  const page::In init(page::Section::kInit);
   const Inputs in = LoadInputs(options);
   const bool cuda = ChooseDevice(options.device, 0).is_cuda();
   RequireEnoughSamples(in.config, std::max(1, options.local_ranks));
@@ -323,7 +332,7 @@ ExitCode Pretrain(const PretrainOptions& options) {
     });
     return codes[0];
   }
-  const std::unique_ptr<dist::Bootstrap> bootstrap = dist::MakeBootstrap();
+  bootstrap = dist::MakeBootstrap();
   return RunRank(*bootstrap, options, in);
 }
 

@@ -17,7 +17,8 @@ struct PretrainOptions {
   std::string resume = "auto";    // auto, none, or a run or step folder
   std::string device = "auto";    // auto, cpu, cuda
   bool check = false;
-  int local_ranks = 0;  // > 0: that many ranks as threads of this process
+  int local_ranks = 0;              // > 0: that many ranks as threads of this process
+  std::vector<std::string> faults;  // trainer/fault.h
 };
 
 // kFinished or kSavedResumable; everything else throws Error.

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/event_log.h"
 #include "base/log.h"
+#include "base/rank_page.h"
 #include "checkpoints/source.h"
 #include "data/loader/pipeline.h"
 #include "data/loader/token_store.h"
@@ -13,6 +14,7 @@
 #include "dist/tensor.h"
 #include "trainer/comm_trace.h"
 #include "trainer/evaluation.h"
+#include "trainer/fault.h"
 #include "trainer/pinned_memory.h"
 #include "trainer/run_record.h"
 #include "trainer/schedule.h"
@@ -46,6 +48,17 @@ checkpoints::WriterOptions WriterOptionsOf(const TrainContext& context, std::int
   return out;
 }
 
+// Steps of an attempt whose time says nothing of those that follow.
+constexpr int kWarmUpSteps = 3;
+
+page::PhaseTimes PagePhases(const std::vector<std::pair<std::string, double>>& seconds) {
+  page::PhaseTimes times{};
+  for (int p = 0; p < page::kPhases; ++p)
+    for (const auto& [name, time] : seconds)
+      if (name == page::Name(static_cast<page::Phase>(p))) times[p] += static_cast<float>(time);
+  return times;
+}
+
 class Session {
  public:
   explicit Session(const TrainContext& context);
@@ -60,6 +73,7 @@ class Session {
   void Save(std::int64_t step, bool final);
   void EvaluateNow(std::int64_t step);
   std::int64_t Load(const std::string& source);
+  std::int64_t Prepare();
   std::int64_t Restore();
   void MakeWriter(std::int64_t step);
   void TakeInitialWeights();
@@ -81,6 +95,8 @@ class Session {
   CommTrace comm_trace_;
   std::unique_ptr<RunRecord> record_;
   std::unique_ptr<StopWatch> stop_watch_;  // rank 0 only
+  Faults faults_;
+  std::int64_t first_step_ = 0;  // of this attempt
   std::int64_t saved_step_ = -1;
   int stage_ = 0;
 };
@@ -91,7 +107,8 @@ Session::Session(const TrainContext& context)
       lead_(context.comm.rank() == 0),
       train_step_(context.config, context.vocabulary, context.device, context.comm),
       pixel_memory_(PinnedMemory(context.device)),
-      comm_trace_(context.comm) {}
+      comm_trace_(context.comm),
+      faults_(context.faults, context.run_folder, context.comm.rank()) {}
 
 data::PipelineOptions Session::LoaderOptions() {
   data::PipelineOptions out = LoaderOptionsOf(config_);
@@ -211,6 +228,9 @@ void Session::TakeInitialWeights() {
 }
 
 Outcome Session::Step(std::int64_t step) {
+  const page::In section(step - first_step_ < kWarmUpSteps ? page::Section::kWarmUp
+                                                           : page::Section::kStep);
+  faults_.At(step + 1);
   PhaseClock clock;
   const std::int64_t before = loader_state_.samples;
   std::vector<data::Batch> batches;
@@ -231,6 +251,7 @@ Outcome Session::Step(std::int64_t step) {
   }
   const data::LoaderState& state = batches.back().state;
   clock.Mark("data");
+  faults_.InForward();
 
   const bool stop = StopRequested() || (stop_watch_ && stop_watch_->StopNow());
   std::vector<double> flags = {stop ? 1.0 : 0.0, unreadable};
@@ -243,6 +264,7 @@ Outcome Session::Step(std::int64_t step) {
   outcome.stop = done.sums[0] > 0;
   const std::int64_t committed = writer_->committed_step();
   writer_->Agree(std::span(done.sums).subspan(saving, checkpoints::Writer::kFlags));
+  if (writer_->committed_step() >= 0) page::SetCommitted(writer_->committed_step());
   if (stop_watch_ && writer_->committed_step() != committed)
     stop_watch_->SaveTook(writer_->save_seconds());
   record.step = step + 1;
@@ -263,6 +285,7 @@ Outcome Session::Step(std::int64_t step) {
                                                {"loader.decode", decode_s},
                                                {"loader.augment", augment_s}});
   if (stop_watch_) stop_watch_->StepTook(clock.total());
+  page::SetStep(step + 1, PagePhases(record.seconds));
   record.samples_per_s = static_cast<double>(record.samples - before) / clock.total();
   return outcome;
 }
@@ -304,6 +327,7 @@ std::vector<checkpoints::TensorView> Session::Views(std::vector<at::Tensor>* sta
 // fails is counted.
 void Session::Save(std::int64_t step, bool final) {
   if (step == saved_step_) return;
+  const page::In section(final ? page::Section::kWrite : page::Section::kStage);
   if (record_) record_->Flush();
   std::vector<at::Tensor> staging;
   const std::vector<checkpoints::TensorView> views = Views(&staging);
@@ -316,6 +340,7 @@ void Session::Save(std::int64_t step, bool final) {
 
 void Session::EvaluateNow(std::int64_t step) {
   if (!context_.valid || context_.valid->size() == 0) return;
+  const page::In section(page::Section::kEval);
   const data::Tokenizer tokenizer(context_.vocabulary.wordpieces);
   train_step_.model().RefreshKnowledge();
   const Figures figures = EvaluateDataset(train_step_.model(), config_, tokenizer, *context_.valid,
@@ -323,10 +348,12 @@ void Session::EvaluateNow(std::int64_t step) {
   if (record_) record_->Evaluation(step, Headline(figures));
 }
 
-ExitCode Session::Run() {
+// Everything that comes before the first step; returns the steps already done.
+std::int64_t Session::Prepare() {
+  const page::In section(page::Section::kLoad);
   const TrainerConfig& plan = config_.trainer;
   if (context_.initial != nullptr) TakeInitialWeights();
-  std::int64_t step = Restore();
+  const std::int64_t step = Restore();
   SetUp();
   MakeWriter(step);
   stage_ = StageAt(plan, step);
@@ -337,7 +364,13 @@ ExitCode Session::Run() {
         std::make_unique<RunRecord>(context_.run_folder, context_.attempt_number, step, plan.steps);
   if (lead_) stop_watch_ = std::make_unique<StopWatch>(context_.run_folder);
   if (!source_.empty()) saved_step_ = step;
+  first_step_ = step;
+  return step;
+}
 
+ExitCode Session::Run() {
+  const TrainerConfig& plan = config_.trainer;
+  std::int64_t step = Prepare();
   while (step < plan.steps) {
     if (const int stage = StageAt(plan, step); stage != stage_) {
       stage_ = stage;

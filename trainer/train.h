@@ -34,6 +34,7 @@ struct TrainContext {
   std::function<std::string(const std::string& source, const std::string& why)> fall_back;
   // Null on every rank, or on none: what a fresh start begins with; only rank 0's is read.
   const InitialWeights* initial = nullptr;
+  const std::vector<std::string>& faults;  // trainer/fault.h
 };
 
 // kFinished when all steps are done, kSavedResumable after a stop request and its checkpoint.

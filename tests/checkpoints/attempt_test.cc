@@ -50,6 +50,39 @@ TEST(AttemptTest, ALivingOwnerIsNamed) {
   first->CheckFence();  // the refused one changed nothing
 }
 
+// VESALIUS_GENERATION for one scope.
+class Launch {
+ public:
+  explicit Launch(const char* generation) { ::setenv("VESALIUS_GENERATION", generation, 1); }
+  ~Launch() { ::unsetenv("VESALIUS_GENERATION"); }
+};
+
+TEST(AttemptTest, ALaunchTakesOverFromALivingOwnerWhichIsFenced) {
+  const TempDir dir;
+  const auto frozen = Attempt::Acquire(dir.path());
+  const Launch second("2");
+  const auto next = Attempt::Acquire(dir.path());
+  EXPECT_EQ(next->number(), 2);
+  EXPECT_THAT(next->token(), testing::EndsWith("/000002/000002"));
+  EXPECT_EQ(Caught([&] { frozen->CheckFence(); }).code, ExitCode::kFenced);
+  const auto again = Attempt::Acquire(dir.path());
+  EXPECT_THAT(again->token(), testing::EndsWith("/000002/000003")) << "another attempt of it";
+  EXPECT_EQ(Caught([&] { next->CheckFence(); }).code, ExitCode::kFenced);
+  again->CheckFence();
+}
+
+TEST(AttemptTest, AnOlderLaunchIsRefused) {
+  const TempDir dir;
+  {
+    const Launch third("3");
+    Attempt::Acquire(dir.path());
+  }
+  const Launch second("2");
+  const Thrown thrown = Caught([&] { Attempt::Acquire(dir.path()); });
+  EXPECT_EQ(thrown.code, ExitCode::kFenced);
+  EXPECT_THAT(thrown.message, HasSubstr("newer launch"));
+}
+
 TEST(AttemptTest, AKilledOwnerIsFollowed) {
   const TempDir dir;
   int ready[2];

@@ -1,0 +1,43 @@
+// Faults on demand, for tests and drills: `pretrain --fault KIND@STEP:RANK` has that rank fail at
+// that step of the run (counted from 1), once: a marker RUN/faults/KIND@STEP:RANK is made before,
+// so that the next attempt passes. KIND@STEP:RANK:always fails in every attempt.
+//
+//   kill segv abort   the process ends by that signal
+//   exit              it ends with exit code 3 and no word
+//   throw             an Error(kInvalidData) as for a damaged record
+//   stop              SIGSTOP: the process is there but does nothing
+//   hang              the training thread sleeps for ever
+//   slow              each step from there on takes 50 ms more, spent in `forward`
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vesalius::trainer {
+
+class Faults {
+ public:
+  // Error(kUsage) for what is not a fault.
+  Faults(const std::vector<std::string>& texts, std::string run, int rank);
+
+  // Called at the start of step `step`.
+  void At(std::int64_t step);
+  // Called in the forward phase of each step.
+  void InForward() const;
+
+ private:
+  struct Fault {
+    std::string text, kind;
+    std::int64_t step = 0;
+    int rank = 0;
+    bool always = false;
+  };
+  bool FirstTime(const Fault& fault) const;
+
+  std::vector<Fault> mine_;
+  const std::string run_;
+  bool slow_ = false;
+};
+
+}  // namespace vesalius::trainer
