@@ -45,6 +45,23 @@ function(vesalius_protobuf target)
   target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
 endfunction()
 
+# The same for one .proto file with a service, and its gRPC code.
+function(vesalius_grpc target proto)
+  string(REGEX REPLACE "\\.proto$" "" stem "${proto}")
+  set(out "${PROJECT_BINARY_DIR}/generated/${stem}")
+  add_custom_command(
+    OUTPUT "${out}.pb.cc" "${out}.pb.h" "${out}.grpc.pb.cc" "${out}.grpc.pb.h"
+    COMMAND protobuf::protoc --proto_path=${PROJECT_SOURCE_DIR}
+            --cpp_out=${PROJECT_BINARY_DIR}/generated --grpc_out=${PROJECT_BINARY_DIR}/generated
+            --plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN} ${proto}
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+    DEPENDS "${PROJECT_SOURCE_DIR}/${proto}" VERBATIM)
+  add_library(${target} OBJECT "${out}.pb.cc" "${out}.grpc.pb.cc")
+  target_compile_options(${target} PRIVATE -w)
+  target_include_directories(${target} SYSTEM PUBLIC "${PROJECT_BINARY_DIR}/generated")
+  target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
+endfunction()
+
 # A program whose sources include torch headers. It is compiled as the library is (-fPIC, not -fPIE),
 # or it could not share the precompiled header.
 function(vesalius_torch_program target)

@@ -51,6 +51,7 @@ Command ImportOpenICommand();
 Command InspectCommand();
 Command BenchDataCommand();
 Command PretrainCommand();
+Command LaunchCommand();
 Command CheckpointsCommand();
 Command EvaluateCommand();
 Command ExportCommand();

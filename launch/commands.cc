@@ -6,9 +6,10 @@ const std::vector<Command>& Commands() {
   static const std::vector<Command> commands = {
       PhantomCommand(),        ImportPairsCommand(), ImportOpenICommand(), ImportImagenomeCommand(),
       ImportChexzeroCommand(), ImportDicomCommand(), InspectCommand(),     BenchDataCommand(),
-      PretrainCommand(),       CheckpointsCommand(), EvaluateCommand(),    ExportCommand(),
-      EmbedCommand(),          TokenizeCommand(),    PlanCommand(),        SubmitCommand(),
-      WatchCommand(),          BadNodesCommand(),    DoctorCommand(),      VersionCommand()};
+      PretrainCommand(),       LaunchCommand(),      CheckpointsCommand(), EvaluateCommand(),
+      ExportCommand(),         EmbedCommand(),       TokenizeCommand(),    PlanCommand(),
+      SubmitCommand(),         WatchCommand(),       BadNodesCommand(),    DoctorCommand(),
+      VersionCommand()};
   return commands;
 }
 

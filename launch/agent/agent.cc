@@ -1,0 +1,142 @@
+#include "launch/agent/agent.h"
+
+#include <csignal>
+#include <cstdlib>
+#include <mutex>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "launch/agent/coordinator.h"
+#include "launch/agent/failure_file.h"
+#include "launch/agent/meeting.h"
+#include "launch/agent/worker.h"
+
+namespace vesalius::launch {
+namespace {
+
+constexpr double kTick = 0.1;       // seconds
+constexpr double kLonelyAfter = 5;  // seconds without an answer of the first node
+
+volatile std::sig_atomic_t g_save = 0;
+void OnSave(int) { g_save = 1; }
+
+void InstallSaveSignals() {
+  struct sigaction action {};
+  action.sa_handler = OnSave;
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR2, SIGHUP}) sigaction(signal, &action, nullptr);
+}
+
+double Now() { return static_cast<double>(page::Now()) * 1e-9; }
+
+// This launch's number: as the batch script says, or one more than the run folder has seen.
+int Generation(const std::string& run) {
+  if (const char* given = std::getenv("VESALIUS_GENERATION"); given != nullptr)
+    return std::atoi(given);
+  const std::string path = run + "/ATTEMPT";
+  if (!Exists(path)) return 1;
+  const std::vector<std::string> parts = Split(Trim(ReadFile(path)), '/');
+  Require(parts.size() == 3, ExitCode::kInvalidData, path,
+          " is damaged (it should hold run/generation/attempt)");
+  return std::atoi(parts[1].c_str()) + 1;
+}
+
+std::string TokenOf(const std::string& run) {
+  return Exists(run + "/ATTEMPT") ? std::string(Trim(ReadFile(run + "/ATTEMPT"))) : "";
+}
+
+Observer ForPeople(const LaunchOptions& options, Deadlines& deadlines) {
+  Observer observer;
+  const std::string learned = options.run + "/deadlines.json";
+  observer.failed = [&deadlines, learned, run = options.run](int attempt, const Cause& cause,
+                                                             const Decision& decision) {
+    deadlines.Save(learned);
+    WriteFailure(run, TokenOf(run), attempt, cause, decision);
+    // Two failed launches are nothing to tell: the third is.
+    if (cause.kind == Cause::kLaunch && decision.again) return;
+    log::Warning(cause.Line(), "; ", decision.action);
+  };
+  observer.slow = [](const RankView& rank, const std::string& phase, double score) {
+    log::Warning("rank ", rank.rank, " on ", rank.host, " is slow in ", phase, ": ",
+                 Fixed(score, 2), " of the usual speed");
+  };
+  observer.note = [](const std::string& text) { log::Info(text); };
+  return observer;
+}
+
+ExitCode Decide(const LaunchOptions& options) {
+  Deadlines deadlines(options.deadlines);
+  deadlines.Load(options.run + "/deadlines.json");
+  CoordinatorOptions plan;
+  plan.ranks = options.ranks;
+  plan.nodes = options.nodes;
+  plan.spares = options.spares;
+  plan.one_launcher = options.command.starter != Starter::kPlain;
+  plan.generation = Generation(options.run);
+  plan.store = MemoryFolder(options.run, options.node) + "/store";
+  Coordinator coordinator(plan, deadlines, ForPeople(options, deadlines), Now());
+  std::mutex mutex;
+  std::unique_ptr<Meeting> meeting;
+  if (options.nodes + options.spares > 1)
+    meeting = Meeting::Open(options.run, options.key, [&](const Report& report) {
+      const std::lock_guard lock(mutex);
+      coordinator.Receive(report, Now());
+      return coordinator.OrderFor(report.node);
+    });
+  Worker worker({0, options.node, options.run, "", options.command});
+  Order order;
+  for (;;) {
+    if (g_save != 0) worker.RequestSave();
+    const Report report = worker.Tick(order);
+    const Duty before = order.duty;
+    {
+      const std::lock_guard lock(mutex);
+      coordinator.Receive(report, Now());
+      coordinator.Tick(Now());
+      order = coordinator.OrderFor(options.node);
+      if (coordinator.Done()) break;
+    }
+    // While something is being stopped every moment counts.
+    if (order.duty == before) worker.Wait(order.duty == Duty::kStop ? kTick / 10 : kTick);
+  }
+  deadlines.Save(options.run + "/deadlines.json");
+  return static_cast<ExitCode>(*coordinator.Done());
+}
+
+ExitCode Serve(const LaunchOptions& options) {
+  Worker worker({options.number, options.node, options.run, "", options.command});
+  Invitation invitation(options.run, options.key);
+  Order order;
+  double answered = Now();
+  bool met = false;
+  for (;;) {
+    if (g_save != 0) worker.RequestSave();
+    const Report report = worker.Tick(order);
+    const Duty before = order.duty;
+    if (const auto answer = invitation.Tell(report)) {
+      order = *answer;
+      answered = Now();
+      met = true;
+    }
+    if (report.done == Duty::kLeave) return static_cast<ExitCode>(order.exit_code);
+    if (met && Now() - answered > kLonelyAfter && order.duty != Duty::kLeave) {
+      log::Warning("node ", options.node, ": the first node's agent has not answered for ",
+                   kLonelyAfter, " s; leaving");
+      order.duty = Duty::kLeave;
+      order.exit_code = static_cast<int>(ExitCode::kPeerLost);
+    }
+    Require(met || Now() - answered < 120, ExitCode::kPeerLost,
+            "no agent of this launch answers at ", options.run, "/agents.address");
+    if (order.duty == before) worker.Wait(order.duty == Duty::kStop ? kTick / 10 : kTick);
+  }
+}
+
+}  // namespace
+
+ExitCode RunAgent(const LaunchOptions& options) {
+  InstallSaveSignals();
+  MakeDirs(options.run);
+  return options.number == 0 ? Decide(options) : Serve(options);
+}
+
+}  // namespace vesalius::launch

@@ -1,0 +1,13 @@
+// Whether this node can take part in an attempt; asked before each one, in well under a second.
+#pragma once
+
+#include <string>
+
+namespace vesalius::launch {
+
+// What is wrong, for people; "" when nothing is. Looks at: the run folder (can be written, its
+// clock is within a second of ours, room for 1.2 times the newest checkpoint), the GPUs where there
+// are any (they answer, and nobody else holds their memory).
+std::string NodeTrouble(const std::string& run);
+
+}  // namespace vesalius::launch

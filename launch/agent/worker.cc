@@ -1,0 +1,85 @@
+#include "launch/agent/worker.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "base/agent_watch.h"
+#include "base/file.h"
+#include "launch/agent/health.h"
+
+namespace vesalius::launch {
+
+Worker::Worker(WorkerOptions options)
+    : options_(std::move(options)), memory_(MemoryFolder(options_.run, options_.node)) {
+  MakeDirs(memory_);
+  for (const std::string& name : ListDir(memory_))
+    if (name.starts_with("pages-") || name.starts_with("store-")) RemoveTree(memory_ + "/" + name);
+  NameAgent(memory_);
+  char host[HOST_NAME_MAX + 1] = {};
+  ::gethostname(host, HOST_NAME_MAX);
+  report_.number = options_.number;
+  report_.node = options_.node;
+  report_.host = host;
+  report_.address = options_.address;
+}
+
+Worker::~Worker() { RemoveTree(memory_); }
+
+void Worker::Prepare(const Order& order) {
+  if (ranks_ != nullptr) RemoveTree(PageFolder(memory_, report_.attempt));
+  ranks_ = std::make_unique<RankProcesses>(options_.run, options_.node, order);
+  MakeDirs(PageFolder(memory_, order.attempt));
+  report_.attempt = order.attempt;
+  report_.launcher.clear();
+  report_.ranks.clear();
+  report_.unhealthy = NodeTrouble(options_.run);
+  report_.done = Duty::kPrepare;
+}
+
+Report Worker::Tick(const Order& order) {
+  report_.save = save_;
+  switch (order.duty) {
+    case Duty::kIdle:
+      break;
+    case Duty::kPrepare:
+      if (report_.attempt != order.attempt) Prepare(order);
+      break;
+    case Duty::kRun:
+      if (report_.attempt != order.attempt) break;  // it was not prepared here
+      if (report_.done == Duty::kPrepare) {
+        ranks_->Start(options_.command);
+        report_.done = Duty::kRun;
+      }
+      if (order.save) ranks_->AskToSave();
+      break;
+    case Duty::kStop:
+      if (report_.attempt != order.attempt) {  // nothing was ever started
+        report_.attempt = order.attempt;
+        report_.done = Duty::kStop;
+        break;
+      }
+      if (report_.done == Duty::kStop) break;
+      ranks_->Stop(order.at_once);
+      if (ranks_->Gone()) report_.done = Duty::kStop;
+      break;
+    case Duty::kLeave:
+      if (ranks_ != nullptr) ranks_->Stop(/*at_once=*/true);
+      if (ranks_ == nullptr || ranks_->Gone()) report_.done = Duty::kLeave;
+      break;
+  }
+  if (ranks_ != nullptr && report_.done == Duty::kRun) {
+    report_.ranks = ranks_->Sample();
+    std::tie(report_.launcher_code, report_.launcher) = ranks_->LauncherFailure();
+  }
+  return report_;
+}
+
+void Worker::Wait(double seconds) const {
+  std::vector<pollfd> ends;
+  if (ranks_ != nullptr)
+    for (const int fd : ranks_->Descriptors()) ends.push_back({fd, POLLIN, 0});
+  ::poll(ends.data(), ends.size(), static_cast<int>(seconds * 1e3));
+}
+
+}  // namespace vesalius::launch

@@ -1,0 +1,42 @@
+// One node's hands: carries out the coordinator's orders on the processes and the memory of this
+// node, and says what it sees. Not thread-safe, but RequestSave() may be called in a signal
+// handler.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "launch/agent/rank_processes.h"
+#include "launch/agent/report.h"
+
+namespace vesalius::launch {
+
+struct WorkerOptions {
+  int number = 0;
+  std::string node, run, address;
+  RankCommand command;
+};
+
+class Worker {
+ public:
+  // Makes the node's memory folder, and clears what another agent's attempts left there, but not
+  // the state that ranks kept.
+  explicit Worker(WorkerOptions options);
+  ~Worker();  // removes the folder
+
+  Report Tick(const Order& order);
+  void RequestSave() { save_ = true; }
+  // Until something of this node's ranks may have ended, or for `seconds`.
+  void Wait(double seconds) const;
+
+ private:
+  void Prepare(const Order& order);
+
+  const WorkerOptions options_;
+  const std::string memory_;
+  Report report_;
+  std::unique_ptr<RankProcesses> ranks_;
+  volatile bool save_ = false;
+};
+
+}  // namespace vesalius::launch
