@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/event_log.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "launch/agent/coordinator.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr double kTick = 0.1;       // seconds
 constexpr double kLonelyAfter = 5;  // seconds without an answer of the first node
+constexpr double kMeetWithin = 120;
 
 volatile std::sig_atomic_t g_save = 0;
 void OnSave(int) { g_save = 1; }
@@ -51,12 +53,24 @@ Observer ForPeople(const LaunchOptions& options, Deadlines& deadlines) {
   observer.failed = [&deadlines, learned, run = options.run](int attempt, const Cause& cause,
                                                              const Decision& decision) {
     deadlines.Save(learned);
+    events::Failure("detect", cause.step,
+                    {{"cause", cause.Line()}, {"attempt", attempt}, {"rank", cause.rank}});
+    events::Instant("attempt.end", cause.step, {{"attempt", attempt}, {"code", cause.code}});
+    if (decision.again) events::Instant("restart", -1, {{"rung", decision.action}});
     WriteFailure(run, TokenOf(run), attempt, cause, decision);
     // Two failed launches are nothing to tell: the third is.
     if (cause.kind == Cause::kLaunch && decision.again) return;
     log::Warning(cause.Line(), "; ", decision.action);
   };
+  observer.started = [](int attempt) {
+    events::Instant("attempt.start", -1, {{"attempt", attempt}});
+  };
+  observer.stepping = [](int attempt) {
+    events::Instant("attempt.stepping", -1, {{"attempt", attempt}});
+  };
   observer.slow = [](const RankView& rank, const std::string& phase, double score) {
+    events::Instant("straggler", rank.step,
+                    {{"rank", rank.rank}, {"on", rank.host}, {"phase", phase}, {"score", score}});
     log::Warning("rank ", rank.rank, " on ", rank.host, " is slow in ", phase, ": ",
                  Fixed(score, 2), " of the usual speed");
   };
@@ -73,17 +87,25 @@ ExitCode Decide(const LaunchOptions& options) {
   plan.spares = options.spares;
   plan.one_launcher = options.command.starter != Starter::kPlain;
   plan.generation = Generation(options.run);
-  plan.store = MemoryFolder(options.run, options.node) + "/store";
+  // Plain processes of one machine meet in its memory, those of several in the run folder.
+  plan.store = options.nodes == 1 || !options.key.empty()
+                   ? MemoryFolder(options.run, options.node) + "/store"
+                   : StrCat(options.run, "/.store-", plan.generation);
   Coordinator coordinator(plan, deadlines, ForPeople(options, deadlines), Now());
   std::mutex mutex;
-  std::unique_ptr<Meeting> meeting;
-  if (options.nodes + options.spares > 1)
-    meeting = Meeting::Open(options.run, options.key, [&](const Report& report) {
-      const std::lock_guard lock(mutex);
-      coordinator.Receive(report, Now());
-      return coordinator.OrderFor(report.node);
-    });
-  Worker worker({0, options.node, options.run, "", options.command});
+  Worker worker({0, options.node, options.run, options.command});
+  std::unique_ptr<Service> service;
+  if (options.nodes + options.spares > 1) {
+    const std::string token = NewToken();
+    service =
+        Service::Open(token, MemoryFolder(options.run, options.node), [&](const Report& report) {
+          const std::lock_guard lock(mutex);
+          coordinator.Receive(report, Now());
+          return coordinator.OrderFor(report.node);
+        });
+    worker.Join(service->address(), token);
+    Publish(options.run, {service->address(), token, options.key});
+  }
   Order order;
   for (;;) {
     if (g_save != 0) worker.RequestSave();
@@ -99,34 +121,40 @@ ExitCode Decide(const LaunchOptions& options) {
     // While something is being stopped every moment counts.
     if (order.duty == before) worker.Wait(order.duty == Duty::kStop ? kTick / 10 : kTick);
   }
+  if (service != nullptr) Withdraw(options.run);
   deadlines.Save(options.run + "/deadlines.json");
   return static_cast<ExitCode>(*coordinator.Done());
 }
 
 ExitCode Serve(const LaunchOptions& options) {
-  Worker worker({options.number, options.node, options.run, "", options.command});
-  Invitation invitation(options.run, options.key);
+  Worker worker({options.number, options.node, options.run, options.command});
+  std::optional<Invitation> invitation;
+  for (const double since = Now(); !invitation; worker.Wait(kTick)) {
+    invitation = FindInvitation(options.run, options.key);
+    if (g_save != 0) return ExitCode::kSavedResumable;
+    Require(Now() - since < kMeetWithin, ExitCode::kPeerLost, "the first node's agent has left no ",
+            options.run, "/agents.address within ", kMeetWithin, " s");
+  }
+  const auto service =
+      Service::Open(invitation->token, MemoryFolder(options.run, options.node), nullptr);
+  worker.Join(service->address(), invitation->token);
+  Line first(invitation->address, invitation->token);
   Order order;
-  double answered = Now();
-  bool met = false;
-  for (;;) {
+  for (double answered = Now();;) {
     if (g_save != 0) worker.RequestSave();
     const Report report = worker.Tick(order);
     const Duty before = order.duty;
-    if (const auto answer = invitation.Tell(report)) {
-      order = *answer;
+    if (const auto answer = first.Tell(report)) {
+      if (order.duty != Duty::kLeave) order = *answer;
       answered = Now();
-      met = true;
     }
     if (report.done == Duty::kLeave) return static_cast<ExitCode>(order.exit_code);
-    if (met && Now() - answered > kLonelyAfter && order.duty != Duty::kLeave) {
+    if (Now() - answered > kLonelyAfter && order.duty != Duty::kLeave) {
       log::Warning("node ", options.node, ": the first node's agent has not answered for ",
                    kLonelyAfter, " s; leaving");
       order.duty = Duty::kLeave;
       order.exit_code = static_cast<int>(ExitCode::kPeerLost);
     }
-    Require(met || Now() - answered < 120, ExitCode::kPeerLost,
-            "no agent of this launch answers at ", options.run, "/agents.address");
     if (order.duty == before) worker.Wait(order.duty == Duty::kStop ? kTick / 10 : kTick);
   }
 }
@@ -136,7 +164,11 @@ ExitCode Serve(const LaunchOptions& options) {
 ExitCode RunAgent(const LaunchOptions& options) {
   InstallSaveSignals();
   MakeDirs(options.run);
-  return options.number == 0 ? Decide(options) : Serve(options);
+  events::Open(options.run, "agent-" + options.node, TokenOf(options.run), -1);
+  events::Instant("generation.start", -1, {{"node", options.node}});
+  const ExitCode code = options.number == 0 ? Decide(options) : Serve(options);
+  events::Instant("generation.end", -1, {{"code", static_cast<int>(code)}});
+  return code;
 }
 
 }  // namespace vesalius::launch

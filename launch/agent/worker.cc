@@ -21,20 +21,28 @@ Worker::Worker(WorkerOptions options)
   report_.number = options_.number;
   report_.node = options_.node;
   report_.host = host;
-  report_.address = options_.address;
 }
 
-Worker::~Worker() { RemoveTree(memory_); }
+Worker::~Worker() {
+  partners_.reset();
+  RemoveTree(memory_);
+}
+
+void Worker::Join(const std::string& address, const std::string& token) {
+  report_.address = address;
+  partners_ = std::make_unique<Partners>(memory_, address, token);
+}
 
 void Worker::Prepare(const Order& order) {
   if (ranks_ != nullptr) RemoveTree(PageFolder(memory_, report_.attempt));
   ranks_ = std::make_unique<RankProcesses>(options_.run, options_.node, order);
   MakeDirs(PageFolder(memory_, order.attempt));
   report_.attempt = order.attempt;
+  report_.done = Duty::kIdle;
   report_.launcher.clear();
   report_.ranks.clear();
   report_.unhealthy = NodeTrouble(options_.run);
-  report_.done = Duty::kPrepare;
+  if (partners_ != nullptr) partners_->Follow(order);
 }
 
 Report Worker::Tick(const Order& order) {
@@ -44,6 +52,7 @@ Report Worker::Tick(const Order& order) {
       break;
     case Duty::kPrepare:
       if (report_.attempt != order.attempt) Prepare(order);
+      if (partners_ == nullptr || partners_->Complete()) report_.done = Duty::kPrepare;
       break;
     case Duty::kRun:
       if (report_.attempt != order.attempt) break;  // it was not prepared here

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "launch/agent/partners.h"
 #include "launch/agent/rank_processes.h"
 #include "launch/agent/report.h"
 
@@ -13,7 +14,7 @@ namespace vesalius::launch {
 
 struct WorkerOptions {
   int number = 0;
-  std::string node, run, address;
+  std::string node, run;
   RankCommand command;
 };
 
@@ -24,6 +25,8 @@ class Worker {
   explicit Worker(WorkerOptions options);
   ~Worker();  // removes the folder
 
+  // From here on this node's state in memory is shared with the others'.
+  void Join(const std::string& address, const std::string& token);
   Report Tick(const Order& order);
   void RequestSave() { save_ = true; }
   // Until something of this node's ranks may have ended, or for `seconds`.
@@ -36,6 +39,7 @@ class Worker {
   const std::string memory_;
   Report report_;
   std::unique_ptr<RankProcesses> ranks_;
+  std::unique_ptr<Partners> partners_;  // of a launch of several nodes
   volatile bool save_ = false;
 };
 

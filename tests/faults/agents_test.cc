@@ -31,7 +31,7 @@ TEST(F28, RanksDieWithTheirAgent) {
     // The next launch goes on, and clears what the dead agent left in memory.
     const Outcome outcome = launched.Run("run", flags, 60, kQuick);
     EXPECT_EQ(outcome.status, 0) << outcome.output;
-    EXPECT_FALSE(Exists(MemoryFolder(launched.run("run"), "node0")));
+    EXPECT_FALSE(Exists(launched.Memory("run")));
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "launch/agent/rank_processes.h"
 #include "tests/trainer/training.h"
 
 namespace vesalius::launch {
@@ -51,6 +52,12 @@ class Launched {
   std::int64_t StepOf(const std::string& name) const {
     const auto lines = trainer::Metrics(run(name));
     return lines.empty() ? 0 : lines.back().at("step").get<std::int64_t>();
+  }
+  // What the agent of a run on this node keeps in memory.
+  std::string Memory(const std::string& name) const {
+    char host[256] = "";
+    ::gethostname(host, sizeof(host) - 1);
+    return MemoryFolder(run(name), host);
   }
   // The ranks of this run that live, in any attempt.
   std::vector<pid_t> Ranks(const std::string& name) const {
