@@ -8,6 +8,7 @@ namespace vesalius::launch {
 namespace {
 
 constexpr double kLeaveWithin = 5;     // for members to answer an order to leave
+constexpr double kSilent = 0.4;        // without a report; they come ten times a second
 constexpr double kLauncherGrace = 1;   // for what its ranks say, after a launcher failed
 constexpr std::int64_t kWindow = 100;  // steps between two looks for slow ranks
 constexpr int kWindowsToFlag = 3;
@@ -136,7 +137,14 @@ void Coordinator::Run(double now) {
     if (const auto code = EndedWell(ranks)) return Leave(*code, now);
     FlagSlow(ranks);
   }
-  if (const auto cause = FindCause(ranks, deadlines_)) return End(*cause, now);
+  if (const auto cause = FindCause(ranks, deadlines_)) {
+    // A rank that lost a peer on a node that is silent: whether the node is lost will show.
+    const bool lost_peer =
+        cause->kind == Cause::kFailed && cause->code == static_cast<int>(ExitCode::kPeerLost);
+    const bool silent = std::ranges::any_of(
+        members_, [&](const std::string& name) { return now - nodes_.at(name).heard > kSilent; });
+    if (!lost_peer || !silent) return End(*cause, now);
+  }
   for (const std::string& name : members_) {
     const Report& report = nodes_.at(name).report;
     if (report.attempt != attempt_ || report.launcher.empty()) {

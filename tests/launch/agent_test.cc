@@ -298,6 +298,18 @@ TEST(CoordinatorTest, ReplacesALostNodeWithinSeconds) {
   EXPECT_THAT(cluster.Running(), testing::ElementsAre("n0", "n2"));
 }
 
+TEST(CoordinatorTest, ARankThatLeftBecauseOfALostNodeIsNotTheCause) {
+  Cluster cluster(2, 1);
+  cluster.Pass(1);
+  cluster.silent = {"n1"};
+  cluster.ranks = {{0, Ended(0, 0, 80, 1)}};
+  cluster.Pass(3);
+  EXPECT_TRUE(cluster.causes.empty()) << "too early to say";
+  cluster.Pass(3);
+  ASSERT_EQ(cluster.causes.size(), 1U);
+  EXPECT_EQ(cluster.causes[0].node, "n1");
+}
+
 TEST(CoordinatorTest, LeavesForSlurmWhereNoSpareIs) {
   Cluster cluster(2, 0);
   cluster.Pass(1);
