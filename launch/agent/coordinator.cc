@@ -236,7 +236,7 @@ void Coordinator::Tick(double now) {
     case State::kStopping:
       for (const std::string& name : members_)
         if (!Alive(name, now)) nodes_.at(name).dropped = true;
-      if (All(Duty::kStop)) Decide(now);
+      if (All(Duty::kStop) || !options_.agreement) Decide(now);
       return;
     case State::kWaiting:
       if (now - since_ >= decision_.wait) Begin(now);

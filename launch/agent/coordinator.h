@@ -27,6 +27,8 @@ struct CoordinatorOptions {
   std::string store;         // folder under which plain processes meet, a fresh one an attempt
   double dead_after = 5;     // seconds without a report
   double join_within = 120;  // seconds for all nodes to report first
+  // Tests only: without it an attempt begins while ranks of the one before may live.
+  bool agreement = true;
 };
 
 // What it tells the outside.

@@ -195,9 +195,8 @@ std::pair<int, std::string> RankProcesses::LauncherFailure() {
 void RankProcesses::AskToSave() {
   if (asked_) return;
   Find();
-  bool all = true;
-  for (Rank& rank : ranks_) all = all && rank.process != nullptr;
-  if (!all && launcher_ != nullptr && !launcher_->End()) return;  // they will be there soon
+  for (Rank& rank : ranks_)
+    if (rank.page == nullptr) return;  // it does not catch signals yet
   asked_ = true;
   for (Rank& rank : ranks_)
     if (rank.process != nullptr) rank.process->Signal(SIGUSR2);

@@ -207,7 +207,8 @@ TEST(LadderTest, ReplacesANodeWhereASpareIs) {
 // Agents of a made-up cluster, each with one rank, that carry out orders at once.
 class Cluster {
  public:
-  Cluster(int nodes, int spares) : options_(), deadlines_({}) {
+  Cluster(int nodes, int spares, bool agreement = true) : options_(), deadlines_({}) {
+    options_.agreement = agreement;
     options_.ranks = options_.nodes = nodes;
     options_.spares = spares;
     Observer observer;
@@ -318,14 +319,20 @@ TEST(CoordinatorTest, LeavesForSlurmWhereNoSpareIs) {
   EXPECT_EQ(cluster.coordinator->Done(), 80);
 }
 
-// The agreement: with it removed, node 0 would start while node 1 still has the old ranks.
-TEST(CoordinatorTest, StartsNothingBeforeAllOldRanksAreGone) {
-  Cluster cluster(2, 0);
+// The attempt that a cluster is at whose second node has not stopped its ranks yet.
+int AttemptWhileRanksLive(Cluster& cluster) {
   cluster.Pass(1);
   cluster.ranks = {{1, Ended(1, SIGKILL, 0, 0)}};
   cluster.slow_to_stop = {"n1"};
   cluster.Pass(3);
-  EXPECT_EQ(cluster.coordinator->attempt(), 1);
+  return cluster.coordinator->attempt();
+}
+
+TEST(CoordinatorTest, StartsNothingBeforeAllOldRanksAreGone) {
+  Cluster hasty(2, 0, /*agreement=*/false);
+  EXPECT_GT(AttemptWhileRanksLive(hasty), 1) << "with the agreement taken away this must show";
+  Cluster cluster(2, 0);
+  EXPECT_EQ(AttemptWhileRanksLive(cluster), 1);
   EXPECT_EQ(cluster.coordinator->OrderFor("n0").duty, Duty::kStop);
   cluster.ranks.clear();
   cluster.slow_to_stop.clear();
