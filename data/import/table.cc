@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/strings.h"
+#include "data/text/utf8.h"
 
 namespace vesalius::data {
 namespace {
@@ -128,6 +129,9 @@ Table ParseTable(std::string_view bytes, const std::string& name) {
   if (bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
   const std::string_view start = Trim(bytes);
   Require(!start.empty(), ExitCode::kInvalidData, name, " is empty: a table was expected");
+  const std::string_view header = start.substr(0, start.find('\n'));
+  Require(ValidUtf8(header) && header.find('\0') == std::string_view::npos, ExitCode::kInvalidData,
+          name, " is no table: its first line is no UTF-8 text (CSV, TSV or JSON lines are read)");
   return start.front() == '{' ? ParseJsonLines(bytes) : ParseCsv(bytes, name);
 }
 
