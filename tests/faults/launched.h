@@ -27,6 +27,7 @@ class Launched {
               const std::string& more = "") const {
     return Shell(Line(name, flags, steps, more));
   }
+  std::string data() const { return training_.data(); }
   std::string run(const std::string& name) const { return training_.run(name); }
   std::string log(const std::string& name) const {
     return training_.folder() + "/" + name + ".log";
