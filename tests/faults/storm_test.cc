@@ -54,9 +54,10 @@ class Storm {
     trainer::ExpectSameMetrics(launched_.run("storm"), launched_.run("calm"));
     EXPECT_EQ(launched_.Digest("storm"), launched_.Digest("calm"));
     EXPECT_TRUE(launched_.Ranks("storm").empty());
-    std::printf("%ld faults, %lld steps redone, %.1f s without a step in all, %.1f s the longest; "
-                "the parameters are the reference's\n",
-                faults_, static_cast<long long>(redone_), waited_, longest_);
+    std::printf(
+        "%ld faults, %lld steps redone, %.1f s without a step in all, %.1f s the longest; "
+        "the parameters are the reference's\n",
+        faults_, static_cast<long long>(redone_), waited_, longest_);
   }
 
  private:
@@ -109,10 +110,10 @@ class Storm {
     WaitUntil(
         [&] {
           for (int rank = 0; rank < ranks_ && !found; ++rank) {
-            for (const std::string& name : Exists(memory) ? ListDir(memory) : std::vector<std::string>())
-              if (const auto page = name.starts_with("pages-")
-                                        ? page::Read(memory + "/" + name, rank)
-                                        : nullptr;
+            for (const std::string& name :
+                 Exists(memory) ? ListDir(memory) : std::vector<std::string>())
+              if (const auto page =
+                      name.starts_with("pages-") ? page::Read(memory + "/" + name, rank) : nullptr;
                   page != nullptr && ::kill(page->pid, 0) == 0)
                 for (const page::Section section :
                      {page::Section::kStage, page::Section::kWrite, page::Section::kCommit})
@@ -136,15 +137,32 @@ class Storm {
     std::string what = StrCat(" of rank ", victim, " of ", ranks_);
     const double struck = Now();
     switch (kind) {
-      case kKill: ::kill(before[v].pid, SIGKILL), what = "kill" + what; break;
-      case kSegv: ::kill(before[v].pid, SIGSEGV), what = "segmentation fault" + what; break;
-      case kAbort: ::kill(before[v].pid, SIGABRT), what = "abort" + what; break;
-      case kInSave: ::kill(before[v].pid, SIGKILL), what = "kill in a save" + what; break;
-      case kHang: ::kill(before[v].pid, SIGSTOP), what = "hang" + what; break;
-      case kAgent: EndAgent(SIGKILL, 137), what = "kill of the agent"; break;
-      case kStop: EndAgent(SIGTERM, 75), what = "stop on request"; break;
-      case kDamage: Damage(), what = "damage of the newest checkpoint, kill of the agent"; break;
-      default: SecondStart(), what = "a second start by hand";
+      case kKill:
+        ::kill(before[v].pid, SIGKILL), what = "kill" + what;
+        break;
+      case kSegv:
+        ::kill(before[v].pid, SIGSEGV), what = "segmentation fault" + what;
+        break;
+      case kAbort:
+        ::kill(before[v].pid, SIGABRT), what = "abort" + what;
+        break;
+      case kInSave:
+        ::kill(before[v].pid, SIGKILL), what = "kill in a save" + what;
+        break;
+      case kHang:
+        ::kill(before[v].pid, SIGSTOP), what = "hang" + what;
+        break;
+      case kAgent:
+        EndAgent(SIGKILL, 137), what = "kill of the agent";
+        break;
+      case kStop:
+        EndAgent(SIGTERM, 75), what = "stop on request";
+        break;
+      case kDamage:
+        Damage(), what = "damage of the newest checkpoint, kill of the agent";
+        break;
+      default:
+        SecondStart(), what = "a second start by hand";
     }
     if (testing::Test::HasFailure()) return;
     if (kind == kSecondStart) {
@@ -195,19 +213,24 @@ class Storm {
     std::string bytes = ReadFile(path);
     const std::size_t at = random_.Below(bytes.size());
     switch (random_.Below(3)) {
-      case 0: bytes[at] = static_cast<char>(bytes[at] ^ 1 << random_.Below(8)); break;
-      case 1: bytes.resize(at); break;
-      default: bytes.clear();
+      case 0:
+        bytes[at] = static_cast<char>(bytes[at] ^ 1 << random_.Below(8));
+        break;
+      case 1:
+        bytes.resize(at);
+        break;
+      default:
+        bytes.clear();
     }
     WriteFileAtomic(path, bytes);
   }
 
   void SecondStart() {
-    const Outcome outcome = Program(
-        StrCat("pretrain --preset tiny --data ", launched_.data(), " --run ", launched_.run("storm"),
-               " --set trainer.checkpoint_every=3 --set trainer.eval_every=1000 --set "
-               "dist.deadline=60 --set trainer.steps=",
-               steps_, " --set trainer.threads=1 ", kFixed));
+    const Outcome outcome = Program(StrCat(
+        "pretrain --preset tiny --data ", launched_.data(), " --run ", launched_.run("storm"),
+        " --set trainer.checkpoint_every=3 --set trainer.eval_every=1000 --set "
+        "dist.deadline=60 --set trainer.steps=",
+        steps_, " --set trainer.threads=1 ", kFixed));
     EXPECT_EQ(outcome.status, 76) << outcome.output;
   }
 
