@@ -20,7 +20,7 @@ inline constexpr std::string_view kManifestMagic = "VSLCKPT\n";
 inline constexpr std::uint32_t kManifestVersion = 2;  // 1 is read too
 inline constexpr std::size_t kChunkAlignment = 4096;
 inline constexpr std::size_t kMaxChunkBytes = std::size_t{16} << 20;
-inline constexpr std::size_t kBlockBytes = std::size_t{32} << 10;
+inline constexpr std::size_t kBlockBytes = std::size_t{16} << 10;
 
 struct Chunk {
   Box box;                     // of the global tensor

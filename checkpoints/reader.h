@@ -28,7 +28,7 @@ class Reader {
   const std::vector<TensorMeta>& tensors() const;
   bool Has(const std::string& name, Role role) const;
   // Fills `view.data` with the box offset/extent of the tensor; every chunk touched is checked
-  // against its CRC-32C, whole blocks of 32 KiB at least. Missing tensor, other dtype or shape:
+  // against its CRC-32C, whole blocks of 16 KiB at least. Missing tensor, other dtype or shape:
   // Error(kInvalidData).
   void Read(const TensorView& view) const;
   // Reads and checks every byte.

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "checkpoints/boxes.h"
 
 namespace vesalius::checkpoints {
@@ -19,6 +20,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::size_t kDataAlignment = 64;
+constexpr std::size_t kPiece = std::size_t{8} << 20;
 constexpr std::uint64_t kMaxHeader = 100'000'000;  // as in the reference implementation
 constexpr const char* kMetadata = "__metadata__";
 
@@ -42,19 +44,6 @@ std::string MakeHeader(const std::vector<SafeTensor>& tensors,
   text.append((kDataAlignment - (kLengthBytes + text.size()) % kDataAlignment) % kDataAlignment,
               ' ');
   return text;
-}
-
-void WriteAll(const std::string& path, const std::string& header,
-              const std::vector<SafeTensor>& tensors) {
-  OutputFile file(path);
-  char length[kLengthBytes];
-  for (std::size_t i = 0; i < kLengthBytes; ++i)
-    length[i] = static_cast<char>(static_cast<std::uint64_t>(header.size()) >> (8 * i) & 0xFF);
-  file.Write(length, kLengthBytes);
-  file.Write(header);
-  for (const SafeTensor& tensor : tensors) file.Write(tensor.data, tensor.bytes);
-  file.Sync();
-  file.Close();
 }
 
 template <typename... Parts>
@@ -137,8 +126,10 @@ void CheckCover(const std::string& path, const std::vector<Entry>& entries, std:
 
 }  // namespace
 
-void WriteSafeTensors(const std::string& path, const std::vector<SafeTensor>& tensors,
-                      const std::map<std::string, std::string>& metadata) {
+SafeTensorsOutput::SafeTensorsOutput(const std::string& path,
+                                     const std::vector<SafeTensor>& tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : path_(path), writing_(path) {
   std::string header;
   try {
     header = MakeHeader(tensors, metadata);
@@ -146,21 +137,79 @@ void WriteSafeTensors(const std::string& path, const std::vector<SafeTensor>& te
     Fail(ExitCode::kInvalidData, "cannot write ", path,
          ": a name or the metadata is not UTF-8: ", error.what());
   }
-  std::error_code unknown;
-  if (std::filesystem::is_other(path, unknown)) {
-    WriteAll(path, header, tensors);  // a pipe or device: a rename would replace it by a file
-    return;
-  }
-  const std::string temporary = StrCat(path, ".tmp-", ::getpid());
+  std::error_code unknown;  // of a pipe or device a rename would make a file
+  if (!std::filesystem::is_other(path, unknown)) writing_ = StrCat(path, ".tmp-", ::getpid());
+  expected_ = kLengthBytes + header.size();
+  for (const SafeTensor& tensor : tensors) expected_ += tensor.bytes;
+  char length[kLengthBytes];
+  for (std::size_t i = 0; i < kLengthBytes; ++i)
+    length[i] = static_cast<char>(static_cast<std::uint64_t>(header.size()) >> (8 * i) & 0xFF);
+  file_ = std::make_unique<OutputFile>(writing_);
   try {
-    WriteAll(temporary, header, tensors);
-    RenamePath(temporary, path);
+    file_->Write(length, kLengthBytes);
+    file_->Write(header);
   } catch (...) {
-    ::unlink(temporary.c_str());
+    if (writing_ != path_) ::unlink(writing_.c_str());
     throw;
   }
-  const std::string parent = std::filesystem::path(path).parent_path().string();
-  SyncDir(parent.empty() ? "." : parent);
+}
+
+SafeTensorsOutput::~SafeTensorsOutput() {
+  if (file_ && writing_ != path_) ::unlink(writing_.c_str());
+}
+
+void SafeTensorsOutput::Write(const void* data, std::size_t bytes) { file_->Write(data, bytes); }
+
+void SafeTensorsOutput::Finish() {
+  Invariant(file_->size() == expected_, path_, ": ", file_->size(), " bytes of ", expected_,
+            " were written");
+  file_->Sync();
+  file_->Close();
+  if (writing_ != path_) {
+    RenamePath(writing_, path_);
+    const std::string parent = std::filesystem::path(path_).parent_path().string();
+    SyncDir(parent.empty() ? "." : parent);
+  }
+  file_.reset();
+}
+
+void WriteSafeTensors(const std::string& path, const std::vector<SafeTensor>& tensors,
+                      const std::map<std::string, std::string>& metadata) {
+  SafeTensorsOutput file(path, tensors, metadata);
+  for (const SafeTensor& tensor : tensors) file.Write(tensor.data, tensor.bytes);
+  file.Finish();
+}
+
+std::map<std::string, std::uint32_t> SafeTensorsChecksums(const std::string& path) {
+  const std::uint64_t size = FileSize(path);
+  unsigned char begin[kLengthBytes];
+  if (size < kLengthBytes) Invalid(path, "it has only ", size, " bytes");
+  ReadAt(path, 0, begin, kLengthBytes);
+  std::uint64_t length = 0;
+  for (std::size_t i = 0; i < kLengthBytes; ++i)
+    length |= static_cast<std::uint64_t>(begin[i]) << (8 * i);
+  if (length > kMaxHeader || length > size - kLengthBytes)
+    Invalid(path, "its header would have ", length, " bytes in a file of ", size);
+  std::string text(length, '\0');
+  ReadAt(path, kLengthBytes, text.data(), length);
+  std::vector<Entry> entries;
+  const Json header = ParseHeader(path, text.data(), text.data() + length);
+  for (const auto& [name, value] : header.items())
+    if (name != kMetadata) entries.push_back(ParseEntry(path, name, value));
+  const std::uint64_t start = kLengthBytes + length;
+  CheckCover(path, entries, size - start);
+  std::map<std::string, std::uint32_t> crcs;
+  std::vector<char> piece(kPiece);
+  for (const Entry& entry : entries) {
+    std::uint32_t crc = 0;
+    for (std::uint64_t at = entry.begin; at < entry.end; at += kPiece) {
+      const std::size_t bytes = std::min<std::uint64_t>(kPiece, entry.end - at);
+      ReadAt(path, start + at, piece.data(), bytes);
+      crc = Crc32c(piece.data(), bytes, crc);
+    }
+    crcs[entry.tensor.name] = crc;
+  }
+  return crcs;
 }
 
 SafeTensorsFile::SafeTensorsFile(const std::string& path) : content_(ReadFile(path)) {

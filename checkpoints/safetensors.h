@@ -4,8 +4,15 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
+
+namespace vesalius {
+
+class OutputFile;
+
+}  // namespace vesalius
 
 namespace vesalius::checkpoints {
 
@@ -22,6 +29,28 @@ struct SafeTensor {
 // text that is not UTF-8.
 void WriteSafeTensors(const std::string& path, const std::vector<SafeTensor>& tensors,
                       const std::map<std::string, std::string>& metadata);
+
+// The same file, tensor after tensor, so that none need be in memory whole.
+class SafeTensorsOutput {
+ public:
+  // `tensors`: what will come, in this order; their data is not used.
+  SafeTensorsOutput(const std::string& path, const std::vector<SafeTensor>& tensors,
+                    const std::map<std::string, std::string>& metadata);
+  ~SafeTensorsOutput();  // without Finish() nothing is left
+  SafeTensorsOutput(const SafeTensorsOutput&) = delete;
+  SafeTensorsOutput& operator=(const SafeTensorsOutput&) = delete;
+
+  void Write(const void* data, std::size_t bytes);
+  void Finish();
+
+ private:
+  std::string path_, writing_;  // the same for a pipe or device
+  std::unique_ptr<OutputFile> file_;
+  std::uint64_t expected_ = 0;  // bytes in all
+};
+
+// CRC-32C of each tensor's bytes, by name; the header is checked as below, the data read in pieces.
+std::map<std::string, std::uint32_t> SafeTensorsChecksums(const std::string& path);
 
 class SafeTensorsFile {
  public:

@@ -1,4 +1,5 @@
 // `vesalius export`
+#include "checkpoints/tensor_export.h"
 #include "launch/command.h"
 #include "launch/flags.h"
 #include "trainer/export.h"
@@ -6,7 +7,8 @@
 namespace vesalius::launch {
 
 static ExitCode Run(const Arguments&) {
-  trainer::Export(FLAGS_checkpoint, FLAGS_out);
+  trainer::Export({FLAGS_checkpoint, FLAGS_out, FLAGS_dtype == "bfloat16",
+                   checkpoints::ParseSize(FLAGS_max_shard_size)});
   return ExitCode::kFinished;
 }
 
@@ -20,7 +22,10 @@ Command ExportCommand() {
           "vesalius export --checkpoint $d/run --out $d/exported",
           {{"checkpoint", "DIR", "a run (its newest good checkpoint) or a step's folder",
             Flag::kRequired},
-           {"out", "DIR", "the folder to write", Flag::kRequired}},
+           {"out", "DIR", "the folder to write", Flag::kRequired},
+           {"dtype", "NAME", "float32 or bfloat16", Flag::kOptional, {"float32", "bfloat16"}},
+           {"max-shard-size", "SIZE",
+            "a file with more tensors is cut, with an index as Hugging Face has it"}},
           Run};
 }
 

@@ -16,8 +16,6 @@ namespace {
 using checkpoints::Role;
 using checkpoints::TensorView;
 
-constexpr char kKnowledge[] = "knowledge.table";
-
 // What the ranks learn from reading the training split.
 class Survey {
  public:
@@ -170,11 +168,11 @@ void SetUpKnowledge(const Config& config, Survey& survey, const data::Vocabulary
 
 // Name and role of a part of the table's state.
 std::pair<std::string, Role> PlaceOf(const std::string& what) {
-  if (what == "values") return {kKnowledge, Role::kParameter};
-  if (what == "moment1") return {kKnowledge, Role::kMoment1};
-  if (what == "moment2") return {kKnowledge, Role::kMoment2};
-  if (what == "steps") return {kKnowledge, Role::kScalar};
-  return {StrCat(kKnowledge, ".", what), Role::kBuffer};
+  if (what == "values") return {kKnowledgeTable, Role::kParameter};
+  if (what == "moment1") return {kKnowledgeTable, Role::kMoment1};
+  if (what == "moment2") return {kKnowledgeTable, Role::kMoment2};
+  if (what == "steps") return {kKnowledgeTable, Role::kScalar};
+  return {StrCat(kKnowledgeTable, ".", what), Role::kBuffer};
 }
 
 TensorView ViewOf(const dist::TableState& state) {
@@ -235,12 +233,16 @@ void LoadTables(const checkpoints::Reader& reader, const Tables& tables) {
     if (view.bytes > 0) reader.Read(view);
 }
 
-void LoadKnowledgeRows(const checkpoints::Reader& reader, const Config& config,
-                       model::AnatomyVlm* model) {
+data::ConceptGraph ConceptsOf(const checkpoints::Reader& reader) {
   const auto found = reader.info().blobs.find("concepts");
   Require(found != reader.info().blobs.end(), ExitCode::kInvalidData,
           "the checkpoint holds no concepts for its knowledge rows");
-  const data::ConceptGraph graph = data::ParseConceptGraph(found->second);
+  return data::ParseConceptGraph(found->second);
+}
+
+void LoadKnowledgeRows(const checkpoints::Reader& reader, const Config& config,
+                       model::AnatomyVlm* model) {
+  const data::ConceptGraph graph = ConceptsOf(reader);
   const std::int64_t width = config.model.text.width;
   at::Tensor rows = at::zeros({data::kRegions * graph.each, width},
                               config.trainer.float64 ? at::kDouble : at::kFloat);

@@ -34,7 +34,11 @@ std::vector<checkpoints::TensorView> TableViews(const Tables& tables);
 // Fills them from a checkpoint, whatever world size or strategy wrote it.
 void LoadTables(const checkpoints::Reader& reader, const Tables& tables);
 
-// For evaluation, export and embedding: the rows that `of_region` names, from a checkpoint.
+// The name of the knowledge table's rows in a checkpoint, and the graph that says which are whose.
+inline constexpr char kKnowledgeTable[] = "knowledge.table";
+data::ConceptGraph ConceptsOf(const checkpoints::Reader& reader);
+
+// For evaluation and embedding: the rows that `of_region` names, from a checkpoint.
 void LoadKnowledgeRows(const checkpoints::Reader& reader, const Config& config,
                        model::AnatomyVlm* model);
 
