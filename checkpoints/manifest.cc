@@ -1,5 +1,7 @@
 #include "checkpoints/manifest.h"
 
+#include <google/protobuf/arena.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -13,6 +15,8 @@
 
 namespace vesalius::checkpoints {
 namespace {
+
+using google::protobuf::Arena;
 
 constexpr std::size_t kHeaderBytes = 8 + 4 + 8;  // magic, version, length of the body
 
@@ -118,7 +122,7 @@ void CheckTiling(const StoredTensor& tensor, const std::string& path) {
     }
 }
 
-void CheckTensors(const Manifest& manifest, const std::string& path, bool complete) {
+void CheckTensors(const Manifest& manifest, const std::string& path) {
   if (manifest.block_bytes == 0) Damaged(path, "its blocks have no bytes");
   std::set<std::pair<std::string, Role>> names;
   for (const StoredTensor& tensor : manifest.tensors) {
@@ -130,7 +134,7 @@ void CheckTensors(const Manifest& manifest, const std::string& path, bool comple
     if (!names.emplace(meta.name, meta.role).second)
       Damaged(path, "tensor '", meta.name, "' is listed twice");
     for (const Chunk& chunk : tensor.chunks) CheckChunk(tensor, chunk, manifest, path);
-    if (complete) CheckTiling(tensor, path);
+    CheckTiling(tensor, path);
   }
 }
 
@@ -150,7 +154,8 @@ void CheckFiles(const Manifest& manifest, const std::string& path) {
   }
 }
 
-ManifestProto Unframe(std::string_view content, const std::string& path) {
+// The message lives in `arena`: thousands of chunks are many small allocations.
+const ManifestProto& Unframe(std::string_view content, const std::string& path, Arena* arena) {
   if (content.size() < kHeaderBytes + 4 || content.substr(0, 8) != kManifestMagic)
     Damaged(path, "it does not begin like a checkpoint manifest (", content.size(), " bytes)");
   const auto version = Load<std::uint32_t>(content, 8);
@@ -164,7 +169,7 @@ ManifestProto Unframe(std::string_view content, const std::string& path) {
   const std::size_t end = content.size() - 4;
   if (Crc32c(content.data(), end) != Load<std::uint32_t>(content, end))
     Damaged(path, "its own checksum (at byte ", end, ") does not match");
-  ManifestProto proto;
+  auto& proto = *Arena::CreateMessage<ManifestProto>(arena);
   if (!proto.ParseFromArray(content.data() + kHeaderBytes, static_cast<int>(length)))
     Damaged(path, "its body is not the expected Protobuf message");
   return proto;
@@ -179,7 +184,8 @@ std::uint32_t CrcOfCrcs(const std::vector<std::uint32_t>& crcs) {
 }
 
 std::string EncodeManifest(const Manifest& manifest) {
-  ManifestProto proto;
+  Arena arena;
+  auto& proto = *Arena::CreateMessage<ManifestProto>(&arena);
   ToProto(manifest.info, &proto);
   proto.set_block_bytes(manifest.block_bytes);
   for (const StoredFile& file : manifest.files) {
@@ -215,8 +221,14 @@ std::string EncodeManifest(const Manifest& manifest) {
 
 namespace {
 
+void Check(const Manifest& manifest, const std::string& path) {
+  CheckTensors(manifest, path);
+  CheckFiles(manifest, path);
+}
+
 Manifest Decode(std::string_view content, const std::string& path, bool complete) {
-  const ManifestProto proto = Unframe(content, path);
+  Arena arena;
+  const ManifestProto& proto = Unframe(content, path, &arena);
   Manifest manifest;
   manifest.info = FromProto(proto, path);
   manifest.block_bytes = proto.has_block_bytes() ? proto.block_bytes() : kMaxChunkBytes;
@@ -239,8 +251,7 @@ Manifest Decode(std::string_view content, const std::string& path, bool complete
                                {part.crc32c().begin(), part.crc32c().end()}});
     manifest.tensors.push_back(std::move(stored));
   }
-  CheckTensors(manifest, path, complete);
-  CheckFiles(manifest, path);
+  if (complete) Check(manifest, path);
   return manifest;
 }
 
@@ -275,8 +286,7 @@ Manifest JoinParts(std::vector<Manifest> parts, const std::string& path) {
       }
     }
   }
-  CheckTensors(all, path, /*complete=*/true);
-  CheckFiles(all, path);
+  Check(all, path);
   return all;
 }
 

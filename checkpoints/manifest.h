@@ -56,7 +56,8 @@ std::string EncodeManifest(const Manifest& manifest);
 // `path` is for messages. Anything wrong: Error(kInvalidData) naming it, tensor and offset.
 Manifest DecodeManifest(std::string_view content, const std::string& path);
 
-// The same for one rank's part, whose chunks are some of each tensor's.
+// One rank's part, whose chunks are some of each tensor's; what it says is checked when it is
+// joined.
 Manifest DecodePart(std::string_view content, const std::string& path);
 
 // The parts of all ranks, rank 0's first, as one manifest; `info` is that of rank 0. Parts that do
