@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kNice = 10;
 constexpr std::size_t kWriteBytes = std::size_t{8} << 20;
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kPatience{1};
 
 }  // namespace
 

@@ -54,7 +54,7 @@ class SavePass {
 class SaveThread {
  public:
   SaveThread();
-  // Waits 5 s for the job that runs, then leaves it to itself: a write to a dead disk never
+  // Waits 1 s for the job that runs, then leaves it to itself: a write to a dead disk never
   // returns.
   ~SaveThread();
   SaveThread(const SaveThread&) = delete;

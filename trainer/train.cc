@@ -169,9 +169,6 @@ std::int64_t Session::Load(const std::string& source) {
   Require(state != reader->info().blobs.end(), ExitCode::kInvalidData, source,
           " holds no loader state");
   loader_state_ = data::ParseLoaderState(state->second);
-  if (lead_)
-    log::Info("resumed from ", source, " (step ", reader->info().step, ", ", reader->info().samples,
-              " samples)");
   return reader->info().step;
 }
 
@@ -192,7 +189,12 @@ std::int64_t Session::Restore() {
         dist::AllGatherBytes(context_.comm, "resume.damage", damage);
     const auto first =
         std::find_if(all.begin(), all.end(), [](auto& text) { return !text.empty(); });
-    if (first == all.end()) return step;
+    if (first == all.end()) {
+      if (lead_)
+        log::Info("resumed from ", source_, " (step ", step, ", ", loader_state_.samples,
+                  " samples)");
+      return step;
+    }
     source_ = context_.fall_back(source_, *first);
   }
   return 0;
