@@ -11,12 +11,16 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "checkpoints/commit.h"
 
 namespace vesalius::trainer {
 namespace {
 
 const std::vector<std::string> kKinds = {"kill",  "segv", "abort", "exit",
                                          "throw", "stop", "hang",  "slow"};
+const std::string kInSave = "kill-";
+const std::vector<std::string> kSavePoints = {"stage",    "staged", "write",    "written",
+                                              "manifest", "rename", "committed"};
 constexpr auto kSlower = std::chrono::milliseconds(50);
 
 [[noreturn]] void SleepForEver() {
@@ -49,10 +53,30 @@ Faults::Faults(const std::vector<std::string>& texts, std::string run, int rank)
     fault.text = text;
     Require(Parse(text, &fault.kind, &fault.step, &fault.rank, &fault.always), ExitCode::kUsage,
             "--fault ", text, " is not KIND@STEP:RANK");
-    Require(std::ranges::count(kKinds, fault.kind) > 0, ExitCode::kUsage, "--fault ", text,
-            ": no kind '", fault.kind, "'; there are: ", Join(kKinds, ", "));
-    if (fault.rank == rank) mine_.push_back(fault);
+    const bool in_save = fault.kind.starts_with(kInSave) &&
+                         std::ranges::count(kSavePoints, fault.kind.substr(kInSave.size())) > 0;
+    Require(in_save || std::ranges::count(kKinds, fault.kind) > 0, ExitCode::kUsage, "--fault ",
+            text, ": no kind '", fault.kind, "'; there are: ", Join(kKinds, ", "),
+            ", and kill-POINT with POINT one of ", Join(kSavePoints, ", "));
+    if (fault.rank != rank) continue;
+    mine_.push_back(fault);
+    in_saves_ = in_saves_ || in_save;
   }
+  if (in_saves_)
+    checkpoints::SetSavePoint([this](const char* point, std::int64_t step, int of_rank) {
+      AtSavePoint(point, step, of_rank);
+    });
+}
+
+Faults::~Faults() {
+  if (in_saves_) checkpoints::SetSavePoint(nullptr);
+}
+
+void Faults::AtSavePoint(const std::string& point, std::int64_t step, int rank) const {
+  for (const Fault& fault : mine_)
+    if (fault.kind == kInSave + point && fault.step == step && fault.rank == rank &&
+        FirstTime(fault))
+      ::raise(SIGKILL);
 }
 
 bool Faults::FirstTime(const Fault& fault) const {

@@ -8,6 +8,8 @@
 //   stop              SIGSTOP: the process is there but does nothing
 //   hang              the training thread sleeps for ever
 //   slow              each step from there on takes 50 ms more, spent in `forward`
+//   kill-POINT        SIGKILL at a point of the save of that step: stage, staged, write, written,
+//                     manifest, rename, committed (the last three are of rank 0)
 #pragma once
 
 #include <cstdint>
@@ -20,6 +22,9 @@ class Faults {
  public:
   // Error(kUsage) for what is not a fault.
   Faults(const std::vector<std::string>& texts, std::string run, int rank);
+  ~Faults();
+  Faults(const Faults&) = delete;
+  Faults& operator=(const Faults&) = delete;
 
   // Called at the start of step `step`.
   void At(std::int64_t step);
@@ -34,10 +39,12 @@ class Faults {
     bool always = false;
   };
   bool FirstTime(const Fault& fault) const;
+  void AtSavePoint(const std::string& point, std::int64_t step, int rank) const;
 
   std::vector<Fault> mine_;
   const std::string run_;
   bool slow_ = false;
+  bool in_saves_ = false;  // a fault at a point of a save
 };
 
 }  // namespace vesalius::trainer
