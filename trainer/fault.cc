@@ -89,7 +89,7 @@ bool Faults::FirstTime(const Fault& fault) const {
 
 void Faults::At(std::int64_t step) {
   for (const Fault& fault : mine_) {
-    if (fault.step != step || !FirstTime(fault)) continue;
+    if (fault.step != step || fault.kind.starts_with(kInSave) || !FirstTime(fault)) continue;
     if (fault.kind == "kill") ::raise(SIGKILL);
     if (fault.kind == "segv") ::raise(SIGSEGV);
     if (fault.kind == "abort") std::abort();
