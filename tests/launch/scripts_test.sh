@@ -16,7 +16,7 @@ expect() {
   fi
 }
 
-expect 64 "build demo test bench fuzz pairs format lint help" ./run biuld
+expect 64 "build demo test bench fuzz storm pairs format lint help" ./run biuld
 expect 0 "usage: ./run" ./run help
 expect 0 "usage: ./run" ./run
 expect 64 "--cuda-runtime" ./run build --cuda
