@@ -55,10 +55,24 @@ std::string StopWatch::reason() const {
   return reason_;
 }
 
-void StopWatch::SaveTook(double seconds) {
-  save_s_ = std::max(save_s_.load(), seconds);
-  const nlohmann::json pace = {{"step_s", step_s_.load()}, {"save_s", save_s_.load()}};
-  WriteFileAtomic(run_folder_ + "/pace.json", pace.dump() + "\n");
+void StopWatch::SaveTook(double seconds) { save_s_ = std::max(save_s_.load(), seconds); }
+
+void StopWatch::KeepPace() {
+  if (save_s_ == kept_save_s_) return;
+  kept_save_s_ = save_s_;
+  const nlohmann::json pace = {{"step_s", step_s_.load()}, {"save_s", kept_save_s_}};
+  try {
+    WriteFileAtomic(run_folder_ + "/pace.json", pace.dump() + "\n");
+  } catch (const Error& error) {
+    log::Warning("how long saves take is not kept for the next submission: ", error.what());
+  }
+}
+
+std::string StopWatch::Reason(std::int64_t end) const {
+  if (Exists(StopFile(run_folder_))) return StopFile(run_folder_) + " is there";
+  const double left = static_cast<double>(end - std::time(nullptr));
+  if (end == 0 || left > kSlack + 2 * save_s_ + step_s_) return "";
+  return StrCat("the job's time ends in ", static_cast<int>(left), " s");
 }
 
 void StopWatch::Look() {
@@ -67,16 +81,15 @@ void StopWatch::Look() {
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, std::chrono::seconds(1), [this] { return done_; })) {
     lock.unlock();
-    const bool file = Exists(StopFile(run_folder_));
-    const double left = static_cast<double>(end - std::time(nullptr));
-    const bool late = end > 0 && left < kSlack + 2 * save_s_ + step_s_;
+    KeepPace();
+    const std::string reason = stop_ ? "" : Reason(end);
     lock.lock();
-    if (!file && !late) continue;
-    reason_ = file ? StopFile(run_folder_) + " is there"
-                   : StrCat("the job's time ends in ", static_cast<int>(left), " s");
+    if (reason.empty()) continue;
+    reason_ = reason;
     stop_ = true;
-    return;
   }
+  lock.unlock();
+  KeepPace();
 }
 
 }  // namespace vesalius::trainer

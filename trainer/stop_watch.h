@@ -36,11 +36,14 @@ class StopWatch {
   void SaveTook(double seconds);
 
  private:
-  void Look();
+  void Look();      // the thread
+  void KeepPace();  // on it: a disk that is busy with a save holds up no step
+  std::string Reason(std::int64_t end) const;  // to stop now; "" when there is none
 
   const std::string run_folder_;
   std::atomic<bool> stop_{false};
   std::atomic<double> step_s_{0}, save_s_{0};
+  double kept_save_s_ = 0;  // the thread's
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool done_ = false;
