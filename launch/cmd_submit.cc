@@ -43,6 +43,7 @@ slurm::JobOptions OptionsOf(const Arguments& arguments) {
   slurm::JobOptions options;
   options.nodes = FLAGS_nodes;
   options.ranks_per_node = FLAGS_ranks_per_node;
+  options.spares = FLAGS_spares;
   options.time = FLAGS_time;
   options.partition = FLAGS_partition;
   options.account = FLAGS_account;
@@ -57,6 +58,8 @@ slurm::JobOptions OptionsOf(const Arguments& arguments) {
   options.folder = fs::current_path().string();
   Require(options.nodes >= 1 && options.ranks_per_node >= 1 && FLAGS_generations >= 1,
           ExitCode::kUsage, "--nodes, --ranks-per-node and --generations want numbers >= 1");
+  Require(options.spares >= 0 && (options.spares == 0 || options.container.empty()),
+          ExitCode::kUsage, "--spares wants a number >= 0, and no --container");
   Require(options.margin_s >= 0, ExitCode::kUsage, "--signal-margin wants seconds");
   options.run = RunOf(options.training);
   return options;
@@ -89,6 +92,7 @@ Command SubmitCommand() {
       " -- pretrain --preset demo --data phantom --run run",
       {{"nodes", "N", "nodes of the job"},
        {"ranks-per-node", "N", "ranks on each of them"},
+       {"spares", "S", "further nodes in the allocation, for when one is lost"},
        {"time", "T", "time limit of one job, as sbatch takes it", Flag::kRequired},
        {"generations", "K", "jobs in a row, each of which goes on from the one before"},
        {"partition", "NAME", "the partition; left out: the site's default"},

@@ -24,7 +24,7 @@ std::vector<int> Numbers(const std::string& text) {
 std::string Header(const JobOptions& options) {
   std::vector<std::string> lines = {
       "job-name=" + options.name,
-      StrCat("nodes=", options.nodes),
+      StrCat("nodes=", options.nodes + options.spares),
       StrCat("ntasks-per-node=", options.ranks_per_node),
       "time=" + options.time,
       StrCat("signal=B:USR2@", options.margin_s),
@@ -35,6 +35,8 @@ std::string Header(const JobOptions& options) {
       options.requeue ? "requeue" : "no-requeue",
   };
   if (!options.requeue) lines.push_back("dependency=singleton");
+  // With a spare the allocation outlives a node.
+  if (options.spares > 0) lines.push_back("no-kill");
   if (!options.partition.empty()) lines.push_back("partition=" + options.partition);
   if (!options.account.empty()) lines.push_back("account=" + options.account);
   if (!options.exclude.empty()) lines.push_back("exclude=" + options.exclude);
@@ -51,12 +53,21 @@ std::string Quoted(const std::vector<std::string>& words) {
   return Join(quoted, " ");
 }
 
-// Peers notice a lost rank by themselves and leave in order; srun's own killing of a step after
-// one rank's status, 75 included, would cut the others' last words off.
+// An agent a node starts the ranks, and starts them again. From inside a container it could not
+// call srun: there srun starts the ranks, and a lost one costs the generation. Either way nothing
+// is killed after one task's status, 75 included: that would cut the others' last words off.
 std::string LaunchLine(const JobOptions& options) {
-  return StrCat("srun --export=ALL --mpi=pmix --kill-on-bad-exit=0 --wait=120 --nodes=",
-                options.nodes, " --ntasks-per-node=", options.ranks_per_node,
-                " \\\n  \"${vesalius[@]}\" \"${training[@]}\"");
+  const std::string common = "srun --export=ALL --kill-on-bad-exit=0 --wait=120";
+  if (!options.container.empty())
+    return StrCat(common, " --mpi=pmix --nodes=", options.nodes,
+                  " --ntasks-per-node=", options.ranks_per_node,
+                  " \\\n  \"${vesalius[@]}\" \"${training[@]}\"");
+  const int agents = options.nodes + options.spares;
+  return StrCat(common, options.spares > 0 ? " --no-kill" : "",
+                " --mpi=none --overlap --nodes=", agents, " --ntasks=", agents,
+                " --ntasks-per-node=1 \\\n  \"${vesalius[@]}\" launch", " --ranks ",
+                options.nodes * options.ranks_per_node, " --nodes ", options.nodes, " --spares ",
+                options.spares, " -- \"${training[@]}\"");
 }
 
 }  // namespace
@@ -71,7 +82,7 @@ std::string RenderBatchScript(const JobOptions& options) {
       {"@RUN@", ShellQuote(options.run)},
       {"@CHAIN@", ShellQuote(options.chain)},
       {"@REQUEUE@", options.requeue ? "1" : "0"},
-      {"@NODES@", StrCat(options.nodes)},
+      {"@NODES@", StrCat(options.nodes + options.spares)},
       {"@EXCLUDE@", ShellQuote(options.exclude)},
       {"@LAUNCH@", LaunchLine(options)},
       {"@VESALIUS@", options.container.empty() ? program : options.container + " " + program},

@@ -10,6 +10,7 @@ struct JobOptions {
   std::string run;                    // absolute
   std::vector<std::string> training;  // the words after `vesalius`: pretrain ...
   int nodes = 1, ranks_per_node = 1;
+  int spares = 0;    // further nodes, for when one is lost
   std::string time;  // as sbatch takes it
   std::string partition, account, exclude;
   int margin_s = 0;                   // the signal comes so long before the time limit

@@ -103,7 +103,8 @@ void Prepare(JobOptions* options) {
   const std::vector<BadNode> bad = ReadBadNodes(options->run);
   if (bad.empty()) return;
   const int total = NodesOfPartition(options->partition);
-  for (const std::string& node : NodesToExclude(bad, Now(), options->nodes, total))
+  for (const std::string& node :
+       NodesToExclude(bad, Now(), options->nodes + options->spares, total))
     options->exclude += (options->exclude.empty() ? "" : ",") + node;
 }
 

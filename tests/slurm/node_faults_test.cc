@@ -13,8 +13,8 @@ constexpr int kLong = 900, kSteps = 400;
 class NodeFaults : public SlurmFaults {
  protected:
   // A chain of `steps` that has come to `step`; its first job's nodes.
-  std::vector<std::string> Begin(int steps, std::int64_t step) {
-    jobs_ = training_->Submit("--time 10", training_->Words("run", steps));
+  std::vector<std::string> Begin(int steps, std::int64_t step, const std::string& options = "") {
+    jobs_ = training_->Submit("--time 10 " + options, training_->Words("run", steps));
     EXPECT_TRUE(training_->Reach("run", step)) << Told("run");
     return cluster_->NodesOf(jobs_.at(0));
   }
@@ -52,6 +52,21 @@ TEST_F(NodeFaults, F15_PowerCut) {
   ASSERT_TRUE(WaitAttempt(2, 120)) << Told("run");
   ExpectSameEnd("run", kLong, 120);
   for (const std::int64_t step : training_->Resumed("run")) EXPECT_GE(step, 60 - 20);
+}
+
+// The spare takes the node's place in the same allocation, before Slurm knows of the loss.
+TEST_F(NodeFaults, F15_PowerCutWithSpare) {
+  const std::vector<std::string> nodes = Begin(kSteps, 60, "--spares 1");
+  const auto begin = std::chrono::steady_clock::now();
+  cluster_->Script("crash " + nodes.at(1));
+  ASSERT_TRUE(WaitAttempt(2, 60)) << Told("run");
+  const std::int64_t step = training_->Step("run");
+  ASSERT_TRUE(training_->Reach("run", step + 1)) << Told("run");
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  std::cout << "stepping again after " << took.count() << " s\n";
+  EXPECT_LE(took.count(), 15);
+  ExpectSameEnd("run", kSteps, 120);
+  EXPECT_EQ(cluster_->Field(jobs_.at(0), "JobState"), "COMPLETED") << Told("run");
 }
 
 // The node with the batch script, and so with rank 0.

@@ -64,7 +64,7 @@ TEST(BatchScriptTest, SaysWhatWasAskedFor) {
        {"#SBATCH --nodes=2\n", "#SBATCH --ntasks-per-node=4\n", "#SBATCH --signal=B:USR2@120\n",
         "#SBATCH --dependency=singleton\n", "#SBATCH --no-requeue\n",
         "#SBATCH --open-mode=append\n", "#SBATCH --partition=gpu\n", "#SBATCH --gpus-per-node=4\n",
-        "#SBATCH --exclude=node7\n", "--mpi=pmix"})
+        "#SBATCH --exclude=node7\n", "launch --ranks 8 --nodes 2 --spares 0 -- "})
     EXPECT_THAT(script, HasSubstr(line));
   EXPECT_THAT(script, HasSubstr("'$(rm x)'"));
   EXPECT_THAT(script, Not(testing::ContainsRegex("@[A-Z]+@")));
