@@ -46,14 +46,17 @@ avoid_nodes() { # REASON [NODE...]
 # Those of a list of nodes that are in one of some states.
 unfit_nodes() { sinfo --noheader --Node --nodes="$1" --states="$2" --format=%N | sort -u; }
 
+# The generation that owns the run's folder; 0 when there is none yet.
+newest_generation() {
+  local generation=0
+  [[ ! -e $run/ATTEMPT ]] || IFS=/ read -r _ generation _ < "$run/ATTEMPT"
+  echo $((10#$generation))
+}
+
 [[ ! -e $chain/ended ]] || { say "this chain has ended: $(< "$chain/ended")"; exit 0; }
 [[ ! -e $run/STOP ]] || { say "$run/STOP is there"; end_chain "STOP"; exit 0; }
 
-VESALIUS_GENERATION=1
-if [[ -e $run/ATTEMPT ]]; then
-  IFS=/ read -r _ VESALIUS_GENERATION _ < "$run/ATTEMPT"
-  VESALIUS_GENERATION=$((10#$VESALIUS_GENERATION + 1))
-fi
+VESALIUS_GENERATION=$(($(newest_generation) + 1))
 export VESALIUS_GENERATION
 
 # When Slurm will end this job: the trainer leaves in time by itself, should the signal not come.
@@ -113,6 +116,10 @@ code=$?
 kill "$watch" 2> /dev/null
 event instant generation.end "$(date +%s.%N)" 0 "$code"
 say "the step ended with $code"
+if (($(newest_generation) > VESALIUS_GENERATION)); then
+  say "a newer generation has taken over: nothing of this one counts any more"
+  exit 76
+fi
 
 case $code in
   0) end_chain "finished"; exit 0 ;;

@@ -40,6 +40,18 @@ TEST_F(NodeFaults, F13_FrozenNodeWakes) {
   EXPECT_EQ(Attempts("run"), 2) << "the successor was disturbed\n" << Told("run");
 }
 
+// The same with the node of rank 0 and of the batch script, which owned the run's folder.
+TEST_F(NodeFaults, F13_FrozenOwnerWakes) {
+  const std::vector<std::string> nodes = Begin(kLong, 60);
+  cluster_->Script("freeze " + nodes.at(0));
+  ASSERT_TRUE(WaitAttempt(2, 120)) << Told("run");
+  ASSERT_TRUE(training_->Reach("run", 150)) << Told("run");
+  const int attempts = Attempts("run");
+  cluster_->Script("thaw " + nodes.at(0));
+  ExpectSameEnd("run", kLong, 180);
+  EXPECT_EQ(Attempts("run"), attempts) << "the successor was disturbed\n" << Told("run");
+}
+
 TEST_F(NodeFaults, F14_DaemonDiesRanksLive) {
   const std::vector<std::string> nodes = Begin(kLong, 60);
   cluster_->Script("kill " + nodes.at(1));
