@@ -194,7 +194,7 @@ start_munge() {
 daemon_pid() {
   local pid
   pid=$(cat "$BOX/run/$1.pid" 2> /dev/null) || return 1
-  [[ $(tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null) == *"$BOX/"* ]] && echo "$pid"
+  [[ $(tr '\0' ' ' 2> /dev/null < "/proc/$pid/cmdline") == *"$BOX/"* ]] && echo "$pid"
 }
 
 below() { # all that descends from a process
