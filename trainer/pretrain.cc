@@ -307,10 +307,10 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
 
 ExitCode Pretrain(const PretrainOptions& options) {
   Require(!options.run.empty(), ExitCode::kUsage, "give the run folder with --run DIR");
-  // A rank whose page is there can be asked to stop.
-  InstallStopSignals(/*with_usr1=*/false);
-  if (const char* pages = std::getenv("VESALIUS_PAGE"); pages != nullptr && !options.check)
+  if (const char* pages = std::getenv("VESALIUS_PAGE"); pages != nullptr && !options.check) {
+    InstallStopSignals(/*with_usr1=*/false);  // a rank whose page is there can be asked to stop
     page::Open(pages, dist::LaunchedRank());
+  }
   if (const char* memory = std::getenv("VESALIUS_MEMORY"); memory != nullptr && !options.check)
     LeaveWithAgent(memory);
   const page::In leaving(page::Section::kExit);  // where a rank is that has left all others

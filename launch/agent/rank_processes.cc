@@ -221,7 +221,8 @@ void RankProcesses::Stop(bool at_once) {
   if (launcher_ == nullptr) return;
   if (spent > kTermGrace + kLauncherEndsItself) {
     launcher_->Signal(SIGKILL);
-  } else if (spent > kLauncherEndsItself || (at_once && first && ranks_.empty())) {
+  } else if (spent > kLauncherEndsItself && !launcher_told_) {
+    launcher_told_ = true;  // once: srun answers each
     launcher_->Signal(SIGTERM);
   }
 }

@@ -55,7 +55,7 @@ class RankProcesses {
   const Order order_;
   std::vector<Rank> ranks_;
   std::unique_ptr<Process> launcher_;
-  bool asked_ = false;
+  bool asked_ = false, launcher_told_ = false;
   std::int64_t stopping_since_ = 0;
 };
 

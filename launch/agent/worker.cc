@@ -2,17 +2,34 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "base/agent_watch.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "launch/agent/health.h"
 
 namespace vesalius::launch {
 
+namespace {
+
+// Only this user's: its name can be guessed, and everybody may write to /dev/shm.
+void MakePrivateFolder(const std::string& path) {
+  struct stat info {};
+  const bool made = ::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST;
+  Require(made && ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
+              info.st_uid == ::getuid() && (info.st_mode & 0077) == 0,
+          ExitCode::kCannotCreate, path, " cannot be made, or is not a folder of this user alone");
+}
+
+}  // namespace
+
 Worker::Worker(WorkerOptions options)
     : options_(std::move(options)), memory_(MemoryFolder(options_.run, options_.node)) {
-  MakeDirs(memory_);
+  MakePrivateFolder(memory_);
   for (const std::string& name : ListDir(memory_))
     if (name.starts_with("pages-") || name.starts_with("store-")) RemoveTree(memory_ + "/" + name);
   NameAgent(memory_);

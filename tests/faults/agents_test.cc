@@ -95,11 +95,12 @@ TEST(F40, ASignalAtAnyMomentLeavesAWholeRun) {
   Background reference(launched.Line("reference", "--ranks 2 --no-mpi", 30),
                        launched.log("reference"));
   ASSERT_EQ(reference.Wait(60).status, 0);
-  // From before the ranks exist, over loading and the first steps, to the end.
+  // From when the agent is there, over loading and the first steps, to the end.
   for (int trial = 0; trial < 8; ++trial) {
     const std::string name = StrCat("run", trial);
     Background launch(launched.Line(name, "--ranks 2 --no-mpi", 30), launched.log(name));
-    std::this_thread::sleep_for(std::chrono::milliseconds(50 + 350 * trial));
+    ASSERT_TRUE(WaitUntil([&] { return Exists(launched.Memory(name) + "/agent"); }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(350 * trial));
     ::kill(launch.pid(), trial % 2 == 0 ? SIGTERM : SIGUSR2);
     const Outcome stopped = launch.Wait(60);
     EXPECT_TRUE(stopped.status == 75 || stopped.status == 0) << stopped.status << stopped.output;

@@ -13,6 +13,14 @@ using trainer::Training;
 
 class Launched {
  public:
+  // A killed agent leaves its node's memory to the next one; here there is none.
+  ~Launched() {
+    for (const std::string& name : ListDir(training_.folder()))
+      for (const std::string& node :
+           {std::string("node0"), std::string("node1"), std::string("node2"), Host()})
+        RemoveTree(MemoryFolder(run(name), node));
+  }
+
   // The shell line that trains `name` for `steps` steps under an agent.
   std::string Line(const std::string& name, const std::string& flags, int steps,
                    const std::string& more = "") const {
@@ -55,11 +63,7 @@ class Launched {
     return lines.empty() ? 0 : lines.back().at("step").get<std::int64_t>();
   }
   // What the agent of a run on this node keeps in memory.
-  std::string Memory(const std::string& name) const {
-    char host[256] = "";
-    ::gethostname(host, sizeof(host) - 1);
-    return MemoryFolder(run(name), host);
-  }
+  std::string Memory(const std::string& name) const { return MemoryFolder(run(name), Host()); }
   // The ranks of this run that live, in any attempt.
   std::vector<pid_t> Ranks(const std::string& name) const {
     std::vector<pid_t> found;
@@ -79,6 +83,12 @@ class Launched {
   }
 
  private:
+  static std::string Host() {
+    char host[256] = "";
+    ::gethostname(host, sizeof(host) - 1);
+    return host;
+  }
+
   Training training_{40};
   std::string digest_;
 };
