@@ -31,14 +31,14 @@ class Pages {
       if (name.starts_with("pages-")) newest = std::max(newest, std::atoi(name.c_str() + 6));
     return page::Read(PageFolder(memory_, newest), rank);
   }
-  bool Stepping(std::int64_t steps, double seconds = 60) const {
-    return WaitUntil(
-        [&] {
-          for (int rank = 0; rank < 2; ++rank)
-            if (const auto page = Of(rank); page == nullptr || page->steps < steps) return false;
-          return true;
-        },
-        seconds);
+  // Both ranks have made `steps` steps, and rank 0 is not process `old` any more.
+  bool Stepping(std::int64_t steps, pid_t old = 0) const {
+    return WaitUntil([&] {
+      for (int rank = 0; rank < 2; ++rank)
+        if (const auto page = Of(rank); page == nullptr || page->steps < steps || page->pid == old)
+          return false;
+      return true;
+    });
   }
 
  private:
@@ -89,13 +89,15 @@ TEST(Recovery, RandomHangsAreNamed) {
   std::mt19937 random(7);
   const std::string file = launched.run("run") + "/failure.json";
   double latest = 0;
+  pid_t old = 0;
   const int hangs = Times("VESALIUS_HANGS", 5);
   for (int hang = 1; hang <= hangs; ++hang) {
-    ASSERT_TRUE(pages.Stepping(7)) << ReadFile(launched.log("run"));
+    ASSERT_TRUE(pages.Stepping(7, old)) << ReadFile(launched.log("run"));
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 400000));
     const int rank = static_cast<int>(random() % 2);
     const auto page = pages.Of(rank), other = pages.Of(1 - rank);
     ASSERT_TRUE(page && other) << ReadFile(launched.log("run"));
+    old = (rank == 0 ? page : other)->pid;
     ::kill(page->pid, SIGSTOP);
     const double stopped = Now();
     // What the other one waits in, as its own page says.
