@@ -62,6 +62,8 @@ Command SubmitCommand();
 Command WatchCommand();
 Command DoctorCommand();
 Command BadNodesCommand();
+Command GoodputCommand();
+Command ReportCommand();
 Command VersionCommand();
 
 }  // namespace vesalius::launch

@@ -7,7 +7,7 @@ const std::vector<Command>& Commands() {
       PhantomCommand(),        ImportPairsCommand(), ImportOpenICommand(), ImportImagenomeCommand(),
       ImportChexzeroCommand(), ImportDicomCommand(), InspectCommand(),     BenchDataCommand(),
       PretrainCommand(),       LaunchCommand(),      CheckpointsCommand(), EvaluateCommand(),
-      ExportCommand(),         EmbedCommand(),       TokenizeCommand(),    PlanCommand(),
+      ExportCommand(),         EmbedCommand(),       TokenizeCommand(),    PlanCommand(), GoodputCommand(), ReportCommand(),
       SubmitCommand(),         WatchCommand(),       BadNodesCommand(),    DoctorCommand(),
       VersionCommand()};
   return commands;

@@ -61,6 +61,7 @@ DEFINE_string(text_column, "", "");
 DEFINE_string(texts, "", "");
 DEFINE_double(tflops, 0, "");
 DEFINE_string(time, "", "");
+DEFINE_string(trace, "", "");
 DEFINE_double(valid_share, 0, "");
 DEFINE_bool(values, false, "");
 DEFINE_string(vocab, "", "");

@@ -64,6 +64,7 @@ DECLARE_string(text_column);
 DECLARE_string(texts);
 DECLARE_double(tflops);
 DECLARE_string(time);
+DECLARE_string(trace);
 DECLARE_double(valid_share);
 DECLARE_bool(values);
 DECLARE_string(vocab);

@@ -191,6 +191,10 @@ void AnatomyVlm::StepTables(double lr) {
   if (knowledge_table_) knowledge_table_->Step(lr);
 }
 
+void AnatomyVlm::ForgetTableGradients() {
+  if (knowledge_table_) knowledge_table_->ForgetGradients();
+}
+
 Features AnatomyVlm::Encode(const BatchTensors& slice) {
   Features features;
   const std::int64_t images = slice.image.size(0);

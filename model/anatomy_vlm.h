@@ -31,6 +31,7 @@ class AnatomyVlm : public Recipe, public torch::nn::Module {
                               dist::Communicator& comm) override;
   void AfterStep() override;
   void StepTables(double lr) override;
+  void ForgetTableGradients() override;
 
   // Texts are looked up from now on. The encoder must be frozen and have its final weights.
   void UseSentences(std::shared_ptr<SentenceTable> sentences);

@@ -75,6 +75,8 @@ class Recipe {
   virtual void AfterStep() = 0;
   // Collective: the sparse optimisers of the tables that the model looks rows up in.
   virtual void StepTables(double /*lr*/) {}
+  // Instead of StepTables() where a step's update is left out.
+  virtual void ForgetTableGradients() {}
 };
 
 }  // namespace vesalius::model

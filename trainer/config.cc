@@ -27,7 +27,10 @@ const std::set<std::string> kMayChange = {
     "data.token_cache",    "trainer.audit_every",   "dist.contrast",
     "dist.logit_cache_mb", "dist.exchange",         "dist.table",
     "dist.table_mb",       "checkpoint.deadline",   "checkpoint.wait",
-    "checkpoint.host_mb",  "checkpoint.keep_every", "checkpoint.keep_best"};
+    "checkpoint.host_mb",  "checkpoint.keep_every", "checkpoint.keep_best",
+    "watch.max_skipped",   "watch.spike",           "watch.action",
+    "watch.window",        "watch.max_rollbacks",   "watch.replica_every",
+    "record.span_every",   "record.prometheus"};
 
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
@@ -348,6 +351,25 @@ CheckpointConfig ReadCheckpoint(const CheckpointProto& in, const Checker& check)
   return {in.deadline(), in.wait(), in.host_mb(), in.keep_every(), in.keep_best()};
 }
 
+WatchConfig ReadWatch(const WatchProto& in, const Checker& check) {
+  check.Range<std::int64_t>("watch.max_skipped", in.max_skipped(), 0, 1000);
+  check.Number("watch.spike", in.spike(), 0, 1e9);
+  check.OneOf("watch.action", in.action(), {"flag", "skip", "roll_back"});
+  check.Range<std::int64_t>("watch.window", in.window(), 16, 10000);
+  check.Range<std::int64_t>("watch.max_rollbacks", in.max_rollbacks(), 0, 1000);
+  check.Range<std::int64_t>("watch.replica_every", in.replica_every(), 0, kMany);
+  const SpikeAction action = in.action() == "skip"        ? SpikeAction::kSkip
+                             : in.action() == "roll_back" ? SpikeAction::kRollBack
+                                                          : SpikeAction::kFlag;
+  return {in.max_skipped(), in.spike(),         action,
+          in.window(),      in.max_rollbacks(), in.replica_every()};
+}
+
+RecordConfig ReadRecord(const RecordProto& in, const Checker& check) {
+  check.Range<std::int64_t>("record.span_every", in.span_every(), 0, kMany);
+  return {in.span_every(), in.prometheus()};
+}
+
 Config FromProto(ConfigProto proto) {
   FillDefaults(&proto);
   const Checker check;
@@ -359,6 +381,8 @@ Config FromProto(ConfigProto proto) {
       ReadData(proto.data(), proto.model().text().positions(), proto.loss().pair(), check);
   config.dist = ReadDist(proto.dist(), config.trainer.float64, check);
   config.checkpoint = ReadCheckpoint(proto.checkpoint(), check);
+  config.watch = ReadWatch(proto.watch(), check);
+  config.record = ReadRecord(proto.record(), check);
   Require(
       config.trainer.slices == 0 || (!config.model.knowledge.enabled && !config.model.text.table),
       ExitCode::kConfig,

@@ -55,6 +55,23 @@ struct CheckpointConfig {
   std::string keep_best;
 };
 
+// What a step that stands out leads to.
+enum class SpikeAction { kFlag, kSkip, kRollBack };
+
+struct WatchConfig {
+  std::int64_t max_skipped;  // of 1,000 steps
+  double spike;              // score from which a step stands out; 0: none does
+  SpikeAction action;
+  std::int64_t window;         // steps that the medians are over
+  std::int64_t max_rollbacks;  // of 1,000 steps
+  std::int64_t replica_every;  // steps; 0: never
+};
+
+struct RecordConfig {
+  std::int64_t span_every;
+  std::string prometheus;
+};
+
 struct Config {
   std::uint64_t seed;
   TrainerConfig trainer;
@@ -62,6 +79,8 @@ struct Config {
   DataConfig data;
   DistConfig dist;
   CheckpointConfig checkpoint;
+  WatchConfig watch;
+  RecordConfig record;
   std::string text;  // all keys resolved, Protobuf text
 };
 

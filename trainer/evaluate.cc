@@ -100,6 +100,13 @@ Figures EvaluateRank(dist::Bootstrap& bootstrap, const EvaluateOptions& options)
 
 }  // namespace
 
+void DrawPictures(const std::string& checkpoint, const std::string& data,
+                  const std::string& folder) {
+  const LoadedModel loaded = LoadModel(checkpoint, at::kCPU);
+  DrawPredictions(*loaded.model, loaded.config, *data::OpenDataset(data, data::Split::kTest),
+                  folder);
+}
+
 nlohmann::json Evaluate(const EvaluateOptions& options) {
   const std::vector<std::string> tasks = {"all", "localisation", "retrieval", "zeroshot",
                                           "anatomy"};

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <limits>
 #include <thread>
 
 #include "base/error.h"
@@ -16,11 +17,12 @@
 namespace vesalius::trainer {
 namespace {
 
-const std::vector<std::string> kKinds = {"kill",  "segv", "abort", "exit",
-                                         "throw", "stop", "hang",  "slow"};
+const std::vector<std::string> kKinds = {"kill", "segv", "abort", "exit",  "throw", "stop",
+                                         "hang", "slow", "nan",   "spike", "flip"};
 const std::string kInSave = "kill-";
 const std::vector<std::string> kSavePoints = {"stage",    "staged", "write",    "written",
                                               "manifest", "rename", "committed"};
+constexpr double kSpike = 1000;
 constexpr auto kSlower = std::chrono::milliseconds(50);
 
 [[noreturn]] void SleepForEver() {
@@ -88,6 +90,8 @@ bool Faults::FirstTime(const Fault& fault) const {
 }
 
 void Faults::At(std::int64_t step) {
+  gradient_factor_ = 1;
+  flips_ = false;
   for (const Fault& fault : mine_) {
     if (fault.step != step || fault.kind.starts_with(kInSave) || !FirstTime(fault)) continue;
     if (fault.kind == "kill") ::raise(SIGKILL);
@@ -99,6 +103,9 @@ void Faults::At(std::int64_t step) {
     if (fault.kind == "stop") ::raise(SIGSTOP);
     if (fault.kind == "hang") SleepForEver();
     if (fault.kind == "slow") slow_ = true;
+    if (fault.kind == "nan") gradient_factor_ = std::numeric_limits<double>::quiet_NaN();
+    if (fault.kind == "spike") gradient_factor_ = kSpike;
+    if (fault.kind == "flip") flips_ = true;
   }
 }
 

@@ -7,6 +7,8 @@
 //   throw             an Error(kInvalidData) as for a damaged record
 //   stop              SIGSTOP: the process is there but does nothing
 //   hang              the training thread sleeps for ever
+//   nan spike         the rank's gradients of the step are not numbers; are 1,000 times as large
+//   flip              a bit of one of its parameters flips before the step
 //   slow              each step from there on takes 50 ms more, spent in `forward`
 //   kill-POINT        SIGKILL at a point of the save of that step: stage, staged, write, written,
 //                     manifest, rename, committed (the last three are of rank 0)
@@ -30,6 +32,10 @@ class Faults {
   void At(std::int64_t step);
   // Called in the forward phase of each step.
   void InForward() const;
+  // What this rank's gradients of the step at hand are multiplied by; whether a bit of its
+  // parameters flips.
+  double gradient_factor() const { return gradient_factor_; }
+  bool flips() const { return flips_; }
 
  private:
   struct Fault {
@@ -43,8 +49,9 @@ class Faults {
 
   std::vector<Fault> mine_;
   const std::string run_;
-  bool slow_ = false;
+  bool slow_ = false, flips_ = false;
   bool in_saves_ = false;  // a fault at a point of a save
+  double gradient_factor_ = 1;
 };
 
 }  // namespace vesalius::trainer

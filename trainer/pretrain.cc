@@ -297,6 +297,7 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
                });
              },
              fresh && !options.init.empty() ? &start.initial : nullptr, options.faults});
+  events::Instant("rank.end", -1, {{"code", static_cast<int>(code)}});
   if (code == ExitCode::kFinished && bootstrap.rank() == 0)
     log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run,
               "/ckpt");

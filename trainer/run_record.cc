@@ -3,16 +3,21 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/event_log.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "trainer/progress.h"
+#include "trainer/prometheus.h"
+#include "trainer/record_file.h"
+#include "trainer/sink_queue.h"
 #include "trainer/tensorboard.h"
 
 namespace vesalius::trainer {
@@ -20,6 +25,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;  // keeps the order of the keys; writes NaN as null
 using Figures = std::vector<std::pair<std::string, double>>;
+using SharedStep = std::shared_ptr<const StepRecord>;
+
+constexpr std::size_t kQueue = 4096;      // steps that a place may lag behind
+constexpr double kFlushSeconds = 5;       // a stuck disk delays a commit by no more
+constexpr double kPrometheusSeconds = 5;  // between files; scrapes are 15 s apart or more
 
 double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -41,69 +51,11 @@ Json Number(double value) {
   return value;
 }
 
-// Length of the part of a JSON-lines text that a run resumed at `step` keeps. Steps ascend, so the
-// lines are looked at from the end.
-std::size_t KeptLength(const std::string& content, std::int64_t step) {
-  std::size_t end = content.rfind('\n');
-  end = end == std::string::npos ? 0 : end + 1;  // without a torn last line
-  while (end > 0) {
-    const std::size_t before = end < 2 ? std::string::npos : content.rfind('\n', end - 2);
-    const std::size_t begin = before == std::string::npos ? 0 : before + 1;
-    const Json line = Json::parse(content.begin() + static_cast<std::ptrdiff_t>(begin),
-                                  content.begin() + static_cast<std::ptrdiff_t>(end), nullptr,
-                                  /*allow_exceptions=*/false);
-    if (line.is_object() && line.contains("step") && line["step"].is_number_integer() &&
-        line["step"].get<std::int64_t>() <= step)
-      break;
-    end = begin;
-  }
-  return end;
-}
-
-// Moves what lies past `step` to `path`.`attempt`. The moved part is on disk before the file
-// shrinks.
-void Trim(const std::string& path, int attempt, std::int64_t step) {
-  if (!std::filesystem::is_regular_file(path)) return;
-  const std::string content = ReadFile(path);
-  const std::size_t kept = KeptLength(content, step);
-  if (kept == content.size()) return;
-  WriteFileAtomic(StrCat(path, ".", attempt), content.substr(kept));
-  WriteFileAtomic(path, content.substr(0, kept));
-}
-
-// Trims, then opens for appending.
-std::string Prepared(const std::string& path, int attempt, std::int64_t step) {
-  Trim(path, attempt, step);
-  return path;
-}
-
 void AddTagged(Figures* out, const char* prefix, const Figures& figures) {
   for (const auto& [name, value] : figures) out->emplace_back(StrCat(prefix, name), value);
 }
 
-}  // namespace
-
-struct RunRecord::Impl {
-  OutputFile metrics, evals;
-  EventWriter events;
-  Progress progress;
-
-  Impl(const std::string& folder, int attempt, std::int64_t resumed, std::int64_t total)
-      : metrics(Prepared(folder + "/metrics.jsonl", attempt, resumed), ExitCode::kCannotCreate,
-                /*append=*/true),
-        evals(Prepared(folder + "/evals.jsonl", attempt, resumed), ExitCode::kCannotCreate,
-              /*append=*/true),
-        events(folder + "/events", attempt, resumed + 1),
-        progress({resumed, total, TerminalColumns()}, std::cerr, Seconds) {}
-};
-
-RunRecord::RunRecord(const std::string& run_folder, int attempt, std::int64_t resumed_step,
-                     std::int64_t total_steps)
-    : impl_(std::make_unique<Impl>(run_folder, attempt, resumed_step, total_steps)) {}
-
-RunRecord::~RunRecord() = default;
-
-void RunRecord::Step(const StepRecord& record) {
+std::string StepLine(const StepRecord& record) {
   Json line = {{"step", record.step}, {"samples", record.samples}, {"loss", record.loss}};
   const auto add = [&](const std::string& name, const Json& value) {
     Invariant(!line.contains(name), "two figures of a step have the name '", name, "'");
@@ -121,8 +73,10 @@ void RunRecord::Step(const StepRecord& record) {
   for (const auto& [name, by_rank] : record.comm)
     for (const double value : by_rank) comm[name].push_back(Number(value));
   if (!comm.empty()) add("comm", comm);
-  impl_->metrics.Write(line.dump() + "\n");
+  return line.dump() + "\n";
+}
 
+Figures StepScalars(const StepRecord& record) {
   Figures scalars = {{"train/loss", record.loss},
                      {"train/lr", record.lr},
                      {"train/grad_norm", record.grad_norm},
@@ -130,29 +84,134 @@ void RunRecord::Step(const StepRecord& record) {
   AddTagged(&scalars, "losses/", record.losses);
   AddTagged(&scalars, "counts/", record.counts);
   AddTagged(&scalars, "seconds/", record.seconds);
-  impl_->events.Scalars(record.step, scalars);
-  impl_->progress.Step(record);
+  return scalars;
 }
 
-void RunRecord::Evaluation(std::int64_t step, const Figures& figures) {
+std::string EvaluationLine(std::int64_t step, const Figures& figures) {
   Json line = {{"step", step}};
-  std::string note = StrCat("evaluation at step ", step, ":");
   for (const auto& [name, value] : figures) {
     Invariant(!line.contains(name), "two figures of an evaluation have the name '", name, "'");
     line[name] = value;
-    note += StrCat("  ", name, " ", Fixed(value, 4));
   }
-  impl_->evals.Write(line.dump() + "\n");
-  Figures scalars;
-  AddTagged(&scalars, "eval/", figures);
-  impl_->events.Scalars(step, scalars);
-  impl_->progress.Note(note);
+  return line.dump() + "\n";
 }
 
-void RunRecord::Flush() {
-  impl_->metrics.Sync();
-  impl_->evals.Sync();
-  impl_->events.Sync();
+// The line files. Created and cut on the caller's thread, so that a run folder that cannot be
+// written is refused at the start; from then on the queue's thread alone touches them.
+struct Lines {
+  RecordFile metrics, evals;
+  explicit Lines(const std::string& folder)
+      : metrics(folder + "/metrics.jsonl"), evals(folder + "/evals.jsonl") {}
+  void Cut(int attempt, std::int64_t step) {
+    metrics.CutLines(attempt, step);
+    evals.CutLines(attempt, step);
+  }
+};
+
+}  // namespace
+
+struct RunRecord::Impl {
+  RunRecordOptions options;
+  std::shared_ptr<Lines> lines;
+  std::shared_ptr<EventWriter> board;
+  std::shared_ptr<Progress> progress;
+  SinkQueue to_lines, to_board, to_screen, to_prometheus;
+  PrometheusState state;
+  SharedStep newest;
+  double prometheus_written = -1e9;
+
+  explicit Impl(RunRecordOptions its_options)
+      : options(std::move(its_options)),
+        lines(std::make_shared<Lines>(options.run_folder)),
+        board(std::make_shared<EventWriter>(options.run_folder + "/events", options.attempt,
+                                            options.resumed_step + 1)),
+        progress(std::make_shared<Progress>(
+            Progress::Options{options.resumed_step, options.total_steps, TerminalColumns()},
+            std::cerr, Seconds)),
+        to_lines(options.run_folder + "/metrics.jsonl", kQueue),
+        to_board(options.run_folder + "/events", kQueue),
+        to_screen("the screen", kQueue),
+        to_prometheus("the file for Prometheus", 1) {
+    lines->Cut(options.attempt, options.resumed_step);
+    if (options.prometheus.empty()) options.prometheus = options.run_folder + "/metrics.prom";
+    state.run = options.run_folder;
+    state.total_steps = options.total_steps;
+    state.committed_step = options.resumed_step;
+    state.attempt = options.attempt;
+  }
+
+  std::int64_t dropped() const {
+    return to_lines.dropped() + to_board.dropped() + to_screen.dropped() + events::Dropped();
+  }
+
+  void Prometheus() {
+    if (!newest) return;
+    prometheus_written = Seconds();
+    state.dropped = dropped();
+    state.updated = events::Now();
+    to_prometheus.Post([path = options.prometheus, record = newest, state = state] {
+      WritePrometheus(path, PrometheusText(*record, state));
+    });
+  }
+};
+
+RunRecord::RunRecord(RunRecordOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
+
+RunRecord::~RunRecord() { impl_->Prometheus(); }
+
+void RunRecord::Step(StepRecord record) {
+  Impl& impl = *impl_;
+  const auto step = std::make_shared<const StepRecord>(std::move(record));
+  impl.newest = step;
+  impl.to_lines.Post([lines = impl.lines, step] { lines->metrics.Append(StepLine(*step)); });
+  impl.to_board.Post(
+      [board = impl.board, step] { board->Scalars(step->step, StepScalars(*step)); });
+  impl.to_screen.Post([progress = impl.progress, step] { progress->Step(*step); });
+  if (Seconds() - impl.prometheus_written >= kPrometheusSeconds) impl.Prometheus();
 }
+
+void RunRecord::Evaluation(std::int64_t step, Figures figures) {
+  Impl& impl = *impl_;
+  std::string note = StrCat("evaluation at step ", step, ":");
+  Figures scalars;
+  AddTagged(&scalars, "eval/", figures);
+  for (const auto& [name, value] : figures) {
+    note += StrCat("  ", name, " ", Fixed(value, 4));
+    events::Scalar("eval." + name, value, step);
+  }
+  impl.state.evaluation = figures;
+  impl.to_board.Post([board = impl.board, step, scalars] { board->Scalars(step, scalars); });
+  impl.to_screen.Post([progress = impl.progress, note] { progress->Note(note); });
+  impl.to_lines.Post([lines = impl.lines, step, figures = std::move(figures)] {
+    lines->evals.Append(EvaluationLine(step, figures));
+  });
+}
+
+void RunRecord::RollBack(std::int64_t step) {
+  Impl& impl = *impl_;
+  impl.to_lines.Post(
+      [lines = impl.lines, attempt = impl.options.attempt, step] { lines->Cut(attempt, step); });
+  impl.to_board.Post([board = impl.board, step] { board->SessionStart(step + 1); });
+}
+
+void RunRecord::Committed(std::int64_t step) { impl_->state.committed_step = step; }
+
+void RunRecord::Flush() {
+  Impl& impl = *impl_;
+  impl.to_lines.Post([lines = impl.lines] {
+    lines->metrics.Sync();
+    lines->evals.Sync();
+  });
+  impl.to_board.Post([board = impl.board] { board->Sync(); });
+  for (SinkQueue* queue : {&impl.to_lines, &impl.to_board, &impl.to_screen})
+    if (!queue->Flush(kFlushSeconds))
+      log::Warning("step ", impl.newest ? impl.newest->step : 0,
+                   ": a part of the run record could not be written within ", kFlushSeconds,
+                   " s; its lines are dropped and counted, the run goes on");
+  events::Flush(kFlushSeconds);
+}
+
+std::int64_t RunRecord::dropped() const { return impl_->dropped(); }
 
 }  // namespace vesalius::trainer

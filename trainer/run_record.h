@@ -1,5 +1,7 @@
-// What a run leaves for people and tools: RUN/metrics.jsonl (one JSON object a step, floats
-// round-trip), TensorBoard event files, and the live progress line. Rank 0 only.
+// What a run leaves for people and tools: RUN/metrics.jsonl and evals.jsonl (one JSON object a
+// line, floats round-trip), TensorBoard event files, a file for Prometheus, and the live progress
+// line. Each is fed by a thread of its own with a bounded queue: one that is full, slow or stuck
+// loses its own lines, which are counted, and never holds up a step. Rank 0 only.
 #pragma once
 
 #include <cstdint>
@@ -20,19 +22,32 @@ struct StepRecord {
   std::vector<std::pair<std::string, std::vector<double>>> comm;  // by rank: CommTrace
 };
 
+struct RunRecordOptions {
+  std::string run_folder;
+  int attempt = 1;
+  std::int64_t resumed_step = 0, total_steps = 0;
+  std::string prometheus;  // its file; "": RUN/metrics.prom
+};
+
 class RunRecord {
  public:
   // Lines of metrics.jsonl past `resumed_step`, and a torn last line, move to
   // metrics.jsonl.<attempt>; event files get a session start so that TensorBoard shows no zigzag.
   // Errors: kCannotCreate.
-  RunRecord(const std::string& run_folder, int attempt, std::int64_t resumed_step,
-            std::int64_t total_steps);
+  explicit RunRecord(RunRecordOptions options);
   ~RunRecord();
-  // Appends the step; redraws the progress line (terminal) or prints a plain line now and then.
-  void Step(const StepRecord& record);
+  // Records the step; redraws the progress line (terminal) or prints a plain line now and then.
+  void Step(StepRecord record);
   // Figures of an evaluation at `step`, by name: TensorBoard and RUN/evals.jsonl.
-  void Evaluation(std::int64_t step, const std::vector<std::pair<std::string, double>>& figures);
-  void Flush();  // everything on disk (before a checkpoint is committed)
+  void Evaluation(std::int64_t step, std::vector<std::pair<std::string, double>> figures);
+  // The run goes on from `step`: what lies past it moves aside as it does after a restart.
+  void RollBack(std::int64_t step);
+  // `step` has a checkpoint.
+  void Committed(std::int64_t step);
+  // Everything on disk (before a checkpoint is committed); a stuck place is waited for a few
+  // seconds and then warned of.
+  void Flush();
+  std::int64_t dropped() const;  // lines lost so far
 
  private:
   struct Impl;

@@ -53,6 +53,10 @@ EventWriter::EventWriter(const std::string& folder, int attempt, std::int64_t fi
   version.set_wall_time(Now());
   version.set_file_version("brain.Event:2");
   Append(version.SerializeAsString());
+  SessionStart(first_step);
+}
+
+void EventWriter::SessionStart(std::int64_t first_step) {
   EventProto start;
   start.set_wall_time(Now());
   start.set_step(first_step);
@@ -60,7 +64,7 @@ EventWriter::EventWriter(const std::string& folder, int attempt, std::int64_t fi
   Append(start.SerializeAsString());
 }
 
-void EventWriter::Append(const std::string& message) { file_.Write(TfRecord(message)); }
+void EventWriter::Append(const std::string& message) { file_.Append(TfRecord(message)); }
 
 void EventWriter::Scalars(std::int64_t step,
                           const std::vector<std::pair<std::string, double>>& values) {

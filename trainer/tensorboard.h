@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/file.h"
+#include "trainer/record_file.h"
 
 namespace vesalius::trainer {
 
@@ -18,6 +18,8 @@ class EventWriter {
   // files at steps >= `first_step` are superseded. Errors: kCannotCreate.
   EventWriter(const std::string& folder, int attempt, std::int64_t first_step);
 
+  // Points at steps >= `first_step`, of this file too, are superseded by what follows.
+  void SessionStart(std::int64_t first_step);
   // One event with all values, by tag, in one write.
   void Scalars(std::int64_t step, const std::vector<std::pair<std::string, double>>& values);
   void Sync() { file_.Sync(); }
@@ -25,7 +27,7 @@ class EventWriter {
  private:
   void Append(const std::string& message);
 
-  OutputFile file_;
+  RecordFile file_;
 };
 
 // A frame of the TFRecord format around `message`.

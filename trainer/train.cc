@@ -1,6 +1,7 @@
 #include "trainer/train.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
@@ -15,9 +16,13 @@
 #include "trainer/comm_trace.h"
 #include "trainer/evaluation.h"
 #include "trainer/fault.h"
+#include "trainer/numbers_watch.h"
+#include "trainer/parameter_faults.h"
 #include "trainer/pinned_memory.h"
+#include "trainer/replicas.h"
 #include "trainer/run_record.h"
 #include "trainer/schedule.h"
+#include "trainer/step_spans.h"
 #include "trainer/stop_signal.h"
 #include "trainer/stop_watch.h"
 #include "trainer/tables.h"
@@ -30,6 +35,7 @@ namespace {
 struct Outcome {
   StepRecord record;
   bool stop = false;
+  Verdict verdict = Verdict::kApply;
 };
 
 // `memory_step`: what the run goes on from, in memory; -1: from elsewhere.
@@ -76,6 +82,11 @@ class Session {
   std::int64_t Prepare();
   std::int64_t Restore();
   void MakeWriter(std::int64_t step);
+  const std::string& Blob(const checkpoints::Reader& reader, const char* name) const;
+  void Tell(std::int64_t step, Verdict verdict, std::span<const data::Batch> batches) const;
+  bool ReplicasDiffer(std::int64_t step);
+  bool HasCheckpoint() const;
+  std::int64_t RollBack(std::int64_t step, bool other_samples);
   void TakeInitialWeights();
   checkpoints::StepInfo Info(std::int64_t step);
   std::vector<checkpoints::TensorView> Views(std::vector<at::Tensor>* staging);
@@ -93,6 +104,8 @@ class Session {
   std::unique_ptr<checkpoints::Writer> writer_;             // once the state is loaded
   std::string source_;                                      // that it was loaded from
   CommTrace comm_trace_;
+  NumbersWatch watch_;
+  StepSpans spans_;
   std::unique_ptr<RunRecord> record_;
   std::unique_ptr<StopWatch> stop_watch_;  // rank 0 only
   Faults faults_;
@@ -108,6 +121,8 @@ Session::Session(const TrainContext& context)
       train_step_(context.config, context.vocabulary, context.device, context.comm),
       pixel_memory_(PinnedMemory(context.device)),
       comm_trace_(context.comm),
+      watch_(config_.watch),
+      spans_(config_.record.span_every, lead_),
       faults_(context.faults, context.run_folder, context.comm.rank()) {}
 
 data::PipelineOptions Session::LoaderOptions() {
@@ -129,6 +144,7 @@ void Session::OpenPipelines() {
       slices > 0 ? dist::SlicesOf(rank, ranks, slices) : dist::SliceRange{rank, rank + 1};
   data::PipelineOptions options = LoaderOptions();
   options.ranks = slices > 0 ? slices : ranks;
+  pipelines_.clear();
   for (options.rank = mine.begin; options.rank < mine.end; ++options.rank)
     pipelines_.push_back(
         std::make_unique<data::Pipeline>(context_.sources.datasets, options, loader_state_));
@@ -165,10 +181,8 @@ std::int64_t Session::Load(const std::string& source) {
   // Every node has a memory of its own.
   const bool shared = !checkpoints::IsMemorySource(source);
   reader->VerifyShare(shared ? context_.comm.rank() : 0, shared ? context_.comm.size() : 1, loaded);
-  const auto state = reader->info().blobs.find("loader");
-  Require(state != reader->info().blobs.end(), ExitCode::kInvalidData, source,
-          " holds no loader state");
-  loader_state_ = data::ParseLoaderState(state->second);
+  loader_state_ = data::ParseLoaderState(Blob(*reader, "loader"));
+  if (reader->info().blobs.contains("watch")) watch_.Parse(Blob(*reader, "watch"));
   return reader->info().step;
 }
 
@@ -212,6 +226,13 @@ void Session::MakeWriter(std::int64_t step) {
   writer_->Reserve(Views(&staging));
 }
 
+const std::string& Session::Blob(const checkpoints::Reader& reader, const char* name) const {
+  const auto found = reader.info().blobs.find(name);
+  Require(found != reader.info().blobs.end(), ExitCode::kInvalidData, "step ", reader.info().step,
+          " of ", context_.run_folder, " holds no ", name, " state");
+  return found->second;
+}
+
 void Session::SetUp() {
   tables_ = SetUpTables(config_, *context_.train, context_.vocabulary.wordpieces, context_.comm,
                         context_.device, &train_step_.model());
@@ -233,6 +254,11 @@ Outcome Session::Step(std::int64_t step) {
   const page::In section(step - first_step_ < kWarmUpSteps ? page::Section::kWarmUp
                                                            : page::Section::kStep);
   faults_.At(step + 1);
+  if (faults_.flips()) FlipParameterBit(train_step_.parameters());
+  std::optional<GradientFault> fault;
+  if (faults_.gradient_factor() != 1)
+    fault.emplace(train_step_.parameters(), faults_.gradient_factor());
+  const double start = events::Now();
   PhaseClock clock;
   const std::int64_t before = loader_state_.samples;
   std::vector<data::Batch> batches;
@@ -262,13 +288,25 @@ Outcome Session::Step(std::int64_t step) {
   Outcome outcome;
   StepRecord& record = outcome.record;
   record.lr = LearningRate(config_.trainer, step);
-  const StepOutcome done = train_step_.Run(step, tensors, record.lr, flags, clock);
+  const StepOutcome done =
+      train_step_.Run(step, tensors, record.lr, flags, clock,
+                      {[&](double loss, double grad_norm) {
+                         return watch_.Judge(step + 1, loss, grad_norm, HasCheckpoint());
+                       },
+                       watch_.Decides()});
   outcome.stop = done.sums[0] > 0;
-  const std::int64_t committed = writer_->committed_step();
+  outcome.verdict = done.verdict;
+  Tell(step + 1, done.verdict, batches);
+  const std::int64_t committed = writer_->committed_step(), given_up = writer_->abandoned();
   writer_->Agree(std::span(done.sums).subspan(saving, checkpoints::Writer::kFlags));
   if (writer_->committed_step() >= 0) page::SetCommitted(writer_->committed_step());
-  if (stop_watch_ && writer_->committed_step() != committed)
+  if (lead_ && writer_->committed_step() != committed) {
     stop_watch_->SaveTook(writer_->save_seconds());
+    record_->Committed(writer_->committed_step());
+    events::Instant("save.committed", writer_->committed_step(),
+                    {{"seconds", writer_->save_seconds()}});
+  }
+  if (lead_ && writer_->abandoned() != given_up) events::Failure("save.abandoned", step + 1);
   record.step = step + 1;
   record.samples = state.samples;
   record.loss = done.loss;
@@ -277,6 +315,7 @@ Outcome Session::Step(std::int64_t step) {
   record.counts = {{"stage", stage_},
                    {"unreadable", done.sums[1]},
                    {"saves_abandoned", static_cast<double>(writer_->abandoned())}};
+  for (const auto& figure : watch_.Counts()) record.counts.push_back(figure);
   for (const auto& figure : table_meter_.Read(tables_)) record.counts.push_back(figure);
   CountUnreadable(state, static_cast<std::int64_t>(done.sums[1]));
 
@@ -289,7 +328,69 @@ Outcome Session::Step(std::int64_t step) {
   if (stop_watch_) stop_watch_->StepTook(clock.total());
   page::SetStep(step + 1, PagePhases(record.seconds));
   record.samples_per_s = static_cast<double>(record.samples - before) / clock.total();
+  spans_.Step(record, start, clock.seconds());
   return outcome;
+}
+
+// What the watch found odd in a step, with the samples that this rank gave to it.
+void Session::Tell(std::int64_t step, Verdict verdict, std::span<const data::Batch> batches) const {
+  if (watch_.finding().empty()) return;
+  const char* what = verdict == Verdict::kSkip       ? "its update is skipped"
+                     : verdict == Verdict::kRollBack ? "the run goes back to the last checkpoint"
+                                                     : "told of only";
+  if (lead_) log::Warning("step ", step, ": ", watch_.finding(), "; ", what);
+  std::string samples;
+  for (const data::Batch& batch : batches)
+    for (const std::int64_t id : batch.sample_ids)
+      samples += StrCat(samples.empty() ? "" : " ", id);
+  events::Failure("numbers", step,
+                  {{"finding", watch_.finding()}, {"action", what}, {"samples", samples}});
+}
+
+// Collective. Told of and counted when they do.
+bool Session::ReplicasDiffer(std::int64_t step) {
+  const ReplicaCheck check = CompareReplicas(train_step_.parameters(), context_.comm);
+  if (check.equal) return false;
+  std::string ranks;
+  for (const int rank : check.wrong) ranks += StrCat(ranks.empty() ? "" : " ", rank);
+  if (lead_) log::Warning("step ", step, ": ", check.text, "; silent corruption of memory?");
+  events::Failure("replicas", step,
+                  {{"finding", check.text}, {"ranks", ranks}, {"tensor", check.tensor}});
+  Require(HasCheckpoint(), ExitCode::kNumericalStop, "step ", step, ": ", check.text,
+          ", and there is no checkpoint to go back to; start again, without the rank's node");
+  watch_.CountRollBack(step, check.text);
+  return true;
+}
+
+// The same on every rank.
+bool Session::HasCheckpoint() const { return !source_.empty() || writer_->committed_step() >= 0; }
+
+// Collective. Everything as in the newest checkpoint on disk, whose step is returned; with
+// `other_samples` the run goes on behind the samples consumed so far instead of consuming them
+// again.
+std::int64_t Session::RollBack(std::int64_t step, bool other_samples) {
+  writer_->Settle();
+  std::vector<std::string> skipped;
+  std::string newest;
+  if (lead_) newest = checkpoints::NewestSource(context_.run_folder, "", /*memory=*/{}, &skipped);
+  for (const std::string& reason : skipped) log::Warning("passed over ", reason);
+  newest = dist::AllGatherBytes(context_.comm, "roll back", newest)[0];
+  Require(!newest.empty(), ExitCode::kNumericalStop, context_.run_folder,
+          " holds no good checkpoint to go back to");
+  const std::unique_ptr<checkpoints::Reader> reader = checkpoints::OpenSource(newest);
+  LoadState(*reader, train_step_.parameters(), &train_step_.optimiser());
+  LoadTables(*reader, tables_);
+  watch_.Parse(Blob(*reader, "watch"), /*keep_counts=*/true);
+  if (!other_samples) {
+    loader_state_ = data::ParseLoaderState(Blob(*reader, "loader"));
+    OpenPipelines();
+  }
+  const std::int64_t to = reader->info().step;
+  saved_step_ = to;
+  if (lead_) log::Info("back from step ", step, " to step ", to);
+  events::Instant("rollback", step, {{"to", to}, {"samples", loader_state_.samples}});
+  if (record_) record_->RollBack(to);
+  return to;
 }
 
 // The same on every rank, so that all stop at the same step.
@@ -312,7 +413,8 @@ checkpoints::StepInfo Session::Info(std::int64_t step) {
   info.config_text = config_.text;
   info.world = context_.comm.size();
   info.blobs = {{"loader", data::SerializeLoaderState(loader_state_)},
-                {"vocabulary", SerializeVocabulary(context_.vocabulary)}};
+                {"vocabulary", SerializeVocabulary(context_.vocabulary)},
+                {"watch", watch_.Serialize()}};
   if (tables_.knowledge) info.blobs["concepts"] = data::SerializeConceptGraph(tables_.concepts);
   return info;
 }
@@ -331,6 +433,7 @@ void Session::Save(std::int64_t step, bool final) {
   if (step == saved_step_) return;
   const page::In section(final ? page::Section::kWrite : page::Section::kStage);
   if (record_) record_->Flush();
+  const events::Scope stall("save", step);
   std::vector<at::Tensor> staging;
   const std::vector<checkpoints::TensorView> views = Views(&staging);
   if (final)
@@ -338,11 +441,13 @@ void Session::Save(std::int64_t step, bool final) {
   else
     writer_->Start(Info(step), views);
   saved_step_ = step;
+  if (record_ && final) record_->Committed(step);
 }
 
 void Session::EvaluateNow(std::int64_t step) {
   if (!context_.valid || context_.valid->size() == 0) return;
   const page::In section(page::Section::kEval);
+  const events::Scope span("eval", step);
   const data::Tokenizer tokenizer(context_.vocabulary.wordpieces);
   train_step_.model().RefreshKnowledge();
   const Figures figures = EvaluateDataset(train_step_.model(), config_, tokenizer, *context_.valid,
@@ -354,6 +459,7 @@ void Session::EvaluateNow(std::int64_t step) {
 std::int64_t Session::Prepare() {
   const page::In section(page::Section::kLoad);
   const TrainerConfig& plan = config_.trainer;
+  const double start = events::Now();
   if (context_.initial != nullptr) TakeInitialWeights();
   const std::int64_t step = Restore();
   SetUp();
@@ -362,11 +468,12 @@ std::int64_t Session::Prepare() {
   train_step_.model().SetStage(stage_);
   OpenPipelines();
   if (lead_)
-    record_ =
-        std::make_unique<RunRecord>(context_.run_folder, context_.attempt_number, step, plan.steps);
+    record_ = std::make_unique<RunRecord>(RunRecordOptions{
+        context_.run_folder, context_.attempt_number, step, plan.steps, config_.record.prometheus});
   if (lead_) stop_watch_ = std::make_unique<StopWatch>(context_.run_folder);
   if (!source_.empty()) saved_step_ = step;
   first_step_ = step;
+  events::Span("load", start, events::Now() - start, step);
   return step;
 }
 
@@ -376,16 +483,27 @@ ExitCode Session::Run() {
   while (step < plan.steps) {
     if (const int stage = StageAt(plan, step); stage != stage_) {
       stage_ = stage;
+      watch_.Restart();
       train_step_.model().SetStage(stage);
       for (const auto& pipeline : pipelines_)
         pipeline->SetRegionTexts(train_step_.model().NeedsRegionTexts(stage));
     }
     const Outcome outcome = Step(step);
     ++step;
-    if (record_) record_->Step(outcome.record);
+    if (outcome.verdict == Verdict::kRollBack) {
+      step = RollBack(step, /*other_samples=*/true);
+      continue;
+    }
     const bool last = step == plan.steps;
-    if (outcome.stop || last || (plan.checkpoint_every > 0 && step % plan.checkpoint_every == 0))
-      Save(step, /*final=*/outcome.stop || last);
+    const bool save =
+        outcome.stop || last || (plan.checkpoint_every > 0 && step % plan.checkpoint_every == 0);
+    const std::int64_t compare = config_.watch.replica_every;
+    if (compare > 0 && (save || step % compare == 0) && ReplicasDiffer(step)) {
+      step = RollBack(step, /*other_samples=*/false);
+      continue;
+    }
+    if (record_) record_->Step(outcome.record);
+    if (save) Save(step, /*final=*/outcome.stop || last);
     if (outcome.stop && !last) {
       if (lead_) log::Info(comm_trace_.Summary());
       if (lead_)

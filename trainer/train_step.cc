@@ -17,16 +17,6 @@ std::vector<std::pair<std::string, at::Tensor>> NamedTensors(
   return list;
 }
 
-void RequireFinite(const StepOutcome& outcome, std::int64_t step) {
-  if (std::isfinite(outcome.loss) && std::isfinite(outcome.grad_norm)) return;
-  std::string detail;
-  for (const auto& [name, value] : outcome.losses) detail += StrCat(" ", name, "=", value);
-  Fail(ExitCode::kNumericalStop, "step ", step + 1, ": loss ", outcome.loss, " or gradient norm ",
-       outcome.grad_norm, " is not finite (", Trim(detail),
-       "); the last checkpoint is from before it. Lower trainer.lr or set trainer.clip, and start "
-       "again from there");
-}
-
 // Largest difference of a log-sum-exp from float64 that an audit lets pass: a few float32 steps of
 // the steepest logits there can be, 100.
 constexpr double kAuditLimit = 1e-4;
@@ -76,7 +66,8 @@ void TrainStep::EndStep() {
 }
 
 StepOutcome TrainStep::Run(std::int64_t step, std::span<const BatchTensors> slices, double lr,
-                           std::span<const double> flags, PhaseClock& clock) {
+                           std::span<const double> flags, PhaseClock& clock,
+                           const UpdateRule& rule) {
   EndStep();
   if (exchange_.Rebuild()) optimiser_.Repartition(exchange_);
   const std::int64_t every = config_.trainer.audit_every;
@@ -103,15 +94,25 @@ StepOutcome TrainStep::Run(std::int64_t step, std::span<const BatchTensors> slic
   }
   outcome.sums.assign(sums.begin() + static_cast<std::ptrdiff_t>(losses.size()), sums.end());
   const at::Tensor norm = exchange_.GradNorm();
-  // The optimiser skips a step whose norm is not finite; the host looks only afterwards.
-  if (std::isfinite(outcome.loss))
+  const auto judge = [&] {
+    outcome.grad_norm = norm.item<double>();  // waits for the device
+    const bool finite = std::isfinite(outcome.loss) && std::isfinite(outcome.grad_norm);
+    outcome.verdict = rule.judge ? rule.judge(outcome.loss, outcome.grad_norm)
+                      : finite   ? Verdict::kApply
+                                 : Verdict::kSkip;
+  };
+  if (rule.early) judge();
+  // The optimiser itself skips a step whose norm is not finite; the host looks only afterwards.
+  if (std::isfinite(outcome.loss) && outcome.verdict == Verdict::kApply)
     optimiser_.Step(exchange_.touched(), lr, ClipScale(norm, config_.trainer.clip));
-  outcome.grad_norm = norm.item<double>();
-  RequireFinite(outcome, step);
+  if (!rule.early) judge();
   WarnOfAudit(outcome, step, comm_.rank());
   exchange_.PublishParameters();
   updated_ = true;
-  model_->StepTables(lr);
+  if (outcome.verdict == Verdict::kApply)
+    model_->StepTables(lr);
+  else
+    model_->ForgetTableGradients();
   clock.Mark("optimiser");
   return outcome;
 }

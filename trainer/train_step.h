@@ -3,6 +3,7 @@
 // run, so that training and `vesalius plan` run the same code.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,7 @@
 #include "trainer/config.h"
 #include "trainer/fixed_slices.h"
 #include "trainer/model_setup.h"
+#include "trainer/numbers_watch.h"
 #include "trainer/phase_clock.h"
 
 namespace vesalius::trainer {
@@ -25,7 +27,16 @@ struct StepOutcome {
   double loss = 0;                                     // weighted, over all ranks
   std::vector<std::pair<std::string, double>> losses;  // by name, unweighted
   double grad_norm = 0;
+  Verdict verdict = Verdict::kApply;
   std::vector<double> sums;  // of the caller's flags
+};
+
+// What becomes of a step's update, given its loss and gradient norm, which are the same on every
+// rank.
+struct UpdateRule {
+  // Must refuse what is not finite; null: refuses nothing else.
+  std::function<Verdict(double loss, double grad_norm)> judge = nullptr;
+  bool early = false;  // it may refuse more: asked before the update, which waits for it
 };
 
 class TrainStep {
@@ -41,10 +52,10 @@ class TrainStep {
   const FixedSlices* slices() const { return slices_.get(); }  // null: off
 
   // Collective. `step` counts from 0 (for messages); `flags` are summed over the ranks on the way.
-  // Error(kNumericalStop) when loss or gradient norm is not finite; nothing is updated then.
+  // Nothing is updated unless the verdict is kApply.
   // `slices`: this rank's batch, or with trainer.slices its fixed slices in order.
   StepOutcome Run(std::int64_t step, std::span<const model::BatchTensors> slices, double lr,
-                  std::span<const double> flags, PhaseClock& clock);
+                  std::span<const double> flags, PhaseClock& clock, const UpdateRule& rule = {});
 
  private:
   void EndStep();

@@ -330,6 +330,8 @@ at::Tensor ShardedTable::Lookup(const at::Tensor& ids) {
 
 void ShardedTable::Step(double lr, double scale) { impl_->Step(lr, scale); }
 
+void ShardedTable::ForgetGradients() { impl_->records.clear(); }
+
 std::vector<TableState> ShardedTable::State() {
   Impl& impl = *impl_;
   const TableBlock& block = impl.block;

@@ -74,6 +74,8 @@ class ShardedTable {
   // Collective; nothing for a frozen table. One optimiser step with the gradients, times `scale`,
   // of all backward passes since the last. Rows without a gradient keep value and state.
   void Step(double lr, double scale = 1);
+  // Drops those gradients instead.
+  void ForgetGradients();
 
   // What a checkpoint holds; the tensors share the table's memory, so filling them restores it.
   std::vector<TableState> State();

@@ -1,0 +1,27 @@
+// The faults on demand that change numbers (trainer/fault.h): gradients of one rank that are no
+// numbers or far too large, a bit of its parameters that flips.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "model/recipe.h"
+
+namespace vesalius::trainer {
+
+// While it lives, every gradient of this rank is multiplied by `factor` before it is exchanged.
+class GradientFault {
+ public:
+  GradientFault(const std::vector<model::ParameterInfo>& parameters, double factor);
+  ~GradientFault();
+  GradientFault(const GradientFault&) = delete;
+  GradientFault& operator=(const GradientFault&) = delete;
+
+ private:
+  std::vector<std::pair<at::Tensor, unsigned>> hooks_;
+};
+
+// Flips bit 14 of the first element of the first parameter.
+void FlipParameterBit(const std::vector<model::ParameterInfo>& parameters);
+
+}  // namespace vesalius::trainer

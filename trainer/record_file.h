@@ -1,0 +1,34 @@
+// A file of the run record that grows by whole pieces (a line, a frame): a piece that could only be
+// written in part, on a full disk, is cut off again, so that what follows it can be read.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/file.h"
+
+namespace vesalius::trainer {
+
+class RecordFile {
+ public:
+  // Appends to what is there. Errors here and below: kCannotCreate, naming the path.
+  explicit RecordFile(std::string path);
+
+  void Append(std::string_view piece);
+  void Sync() { file_->Sync(); }
+
+  // For lines of JSON whose "step" ascends: moves the lines past `step`, and a torn last one, to
+  // the end of `path`.`attempt`. What moves is on disk there before it leaves here.
+  void CutLines(int attempt, std::int64_t step);
+
+ private:
+  void Open();
+
+  const std::string path_;
+  std::unique_ptr<OutputFile> file_;
+  std::uint64_t size_ = 0;  // of whole pieces
+};
+
+}  // namespace vesalius::trainer
