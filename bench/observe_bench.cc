@@ -43,7 +43,11 @@ double ProcessorSeconds() {
 // As a run of the pairs preset on four ranks has it.
 trainer::StepRecord Record(std::int64_t step) {
   const double x = 1.0 / static_cast<double>(step);
-  trainer::StepRecord record{.step = step, .samples = 64 * step, .loss = 3 * x, .lr = 1e-3 * x};
+  trainer::StepRecord record;
+  record.step = step;
+  record.samples = 64 * step;
+  record.loss = 3 * x;
+  record.lr = 1e-3 * x;
   record.grad_norm = 1 + x;
   record.samples_per_s = 3200 + x;
   for (const char* name : {"anatomy", "iou", "presence", "global", "pair", "fine"})
