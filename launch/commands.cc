@@ -7,9 +7,9 @@ const std::vector<Command>& Commands() {
       PhantomCommand(),        ImportPairsCommand(), ImportOpenICommand(), ImportImagenomeCommand(),
       ImportChexzeroCommand(), ImportDicomCommand(), InspectCommand(),     BenchDataCommand(),
       PretrainCommand(),       LaunchCommand(),      CheckpointsCommand(), EvaluateCommand(),
-      ExportCommand(),         EmbedCommand(),       TokenizeCommand(),    PlanCommand(), GoodputCommand(), ReportCommand(),
-      SubmitCommand(),         WatchCommand(),       BadNodesCommand(),    DoctorCommand(),
-      VersionCommand()};
+      ExportCommand(),         EmbedCommand(),       TokenizeCommand(),    PlanCommand(),
+      GoodputCommand(),        ReportCommand(),      SubmitCommand(),      WatchCommand(),
+      BadNodesCommand(),       DoctorCommand(),      VersionCommand()};
   return commands;
 }
 

@@ -1,0 +1,146 @@
+// F30 to F32: numbers that are not finite, that stand out, parameters that differ from rank to
+// rank. All with the program itself; a run that is killed afterwards and goes on must end as the
+// one that was not.
+#include <gmock/gmock.h>
+
+#include "record/events.h"
+#include "tests/trainer/training.h"
+
+namespace vesalius::trainer {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int kSteps = 40;  // stages change after 12 and 20
+
+const Training& Data() {
+  static const Training training;
+  return training;
+}
+
+std::string Trained(const std::string& name, const Launch& launch, const std::string& more) {
+  const Outcome outcome = Data().Run(name, launch, Steps(kSteps) + more);
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  return Data().run(name);
+}
+
+// Killed at a step after the fault, then started again.
+std::string TrainedWithAKill(const std::string& name, const Launch& launch,
+                             const std::string& more) {
+  const std::string line = Steps(kSteps) + more + " --fault kill@38:0";
+  EXPECT_NE(Data().Run(name, launch, line).status, 0);
+  const Outcome again = Data().Run(name, launch, line);
+  EXPECT_EQ(again.status, 0) << again.output;
+  return Data().run(name);
+}
+
+double Last(const std::string& run, const char* count) {
+  const std::vector<Json> lines = Metrics(run);
+  return lines.empty() ? -1 : lines.back().value(count, -1.0);
+}
+
+std::vector<record::Event> Named(const std::string& run, const std::string& name) {
+  std::vector<record::Event> found;
+  for (record::Event& event : record::ReadEvents(run).all)
+    if (event.name == name) found.push_back(std::move(event));
+  return found;
+}
+
+void ExpectEveryStepOnce(const std::string& run) {
+  const std::vector<Json> lines = Metrics(run);
+  ASSERT_EQ(lines.size(), static_cast<std::size_t>(kSteps));
+  for (int i = 0; i < kSteps; ++i) EXPECT_EQ(lines[i].at("step"), i + 1);
+}
+
+TEST(F30, ANanOfOneRankIsSkippedByAll) {
+  const std::string more = "--set watch.replica_every=1 --fault nan@27:1";
+  const std::string run = Trained("nan", kTwoMpi, more);
+  ExpectEveryStepOnce(run);
+  const std::vector<Json> lines = Metrics(run);
+  EXPECT_TRUE(lines[26].at("grad_norm").is_null());
+  EXPECT_EQ(lines[25].at("skipped"), 0);
+  EXPECT_EQ(Last(run, "skipped"), 1);
+  EXPECT_EQ(Named(run, "numbers").size(), 2u);  // both ranks
+  EXPECT_EQ(Named(run, "numbers")[0].step, 27);
+  EXPECT_TRUE(Named(run, "replicas").empty());  // compared after every step
+  const std::string killed = TrainedWithAKill("nan-killed", kTwoMpi, more);
+  EXPECT_EQ(ParametersDigest(run), ParametersDigest(killed));
+  ExpectSameMetrics(killed, run);
+  EXPECT_NE(ParametersDigest(run), ParametersDigest(Trained("quiet", kTwoMpi, "")));
+}
+
+TEST(F30, TooManyEndTheRun) {
+  std::string more = Steps(kSteps) + "--set watch.max_skipped=2";
+  for (int step = 21; step <= 25; ++step) more += StrCat(" --fault nan@", step, ":0");
+  const Outcome outcome = Data().Run("nans", kTwoLocal, more);
+  EXPECT_EQ(outcome.status, 82) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("watch.max_skipped is 2"));
+  EXPECT_EQ(Metrics(Data().run("nans")).size(), 22u);
+}
+
+// A gradient times 1,000 at step 33, the last checkpoint being that of step 30.
+TEST(F31, ASpikeIsRolledBackBehindItsSamples) {
+  const std::string more =
+      "--set watch.window=16 --set watch.spike=50 --set watch.action=roll_back --fault spike@33:1";
+  const std::string run = Trained("spike", kTwoMpi, more);
+  ExpectEveryStepOnce(run);
+  EXPECT_EQ(Last(run, "spikes"), 1);
+  EXPECT_EQ(Last(run, "rollbacks"), 1);
+  EXPECT_EQ(Last(run, "skipped"), 0);
+  const std::vector<Json> lines = Metrics(run);
+  const auto batch = lines[0].at("samples").get<std::int64_t>();
+  EXPECT_EQ(lines[29].at("samples"), 30 * batch);
+  EXPECT_EQ(lines[30].at("samples"), 34 * batch);  // behind those of 31 to 33
+  const std::vector<record::Event> found = Named(run, "numbers");
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].step, 33);
+  for (const record::Event& event : found) EXPECT_FALSE(event.fields.at("samples").empty());
+  const std::string killed = TrainedWithAKill("spike-killed", kTwoMpi, more);
+  EXPECT_EQ(ParametersDigest(run), ParametersDigest(killed));
+}
+
+TEST(F31, ASpikeIsSkippedOrTold) {
+  const std::string more = "--set watch.window=16 --set watch.spike=50 --fault spike@33:0 ";
+  const std::string skipped = Trained("skip", kTwoLocal, more + "--set watch.action=skip");
+  EXPECT_EQ(Last(skipped, "spikes"), 1);
+  EXPECT_EQ(Last(skipped, "skipped"), 1);
+  const std::string flagged = Trained("flag", kTwoLocal, more + "--set watch.action=flag");
+  EXPECT_EQ(Last(flagged, "spikes"), 1);
+  EXPECT_EQ(Last(flagged, "skipped"), 0);
+  EXPECT_NE(ParametersDigest(skipped), ParametersDigest(flagged));
+}
+
+// A bit of one rank's parameters flips at step 33: found at 36, nothing is lost.
+TEST(F32, AFlippedBitIsNamedAndUndone) {
+  const std::string quiet = Trained("three", Launch{3, 0}, "");
+  const std::string run =
+      Trained("flip", Launch{3, 0}, "--set watch.replica_every=4 --fault flip@33:1");
+  const std::vector<record::Event> found = Named(run, "replicas");
+  ASSERT_EQ(found.size(), 3u);  // every rank tells
+  EXPECT_EQ(found[0].step, 36);
+  EXPECT_EQ(found[0].fields.at("ranks"), "1");
+  EXPECT_EQ(Last(run, "rollbacks"), 1);
+  ExpectEveryStepOnce(run);
+  EXPECT_EQ(ParametersDigest(run), ParametersDigest(quiet));
+}
+
+TEST(F32, OfTwoRanksNoneCanBeNamed) {
+  const std::string quiet = Trained("two", kTwoMpi, "");
+  const std::string run = Trained("flip-two", kTwoMpi, "--fault flip@33:1");  // found by the save
+  const std::vector<record::Event> found = Named(run, "replicas");
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_THAT(found[0].fields.at("finding").get<std::string>(), HasSubstr("no majority"));
+  EXPECT_EQ(ParametersDigest(run), ParametersDigest(quiet));
+}
+
+// With the comparison off, the same flip goes unnoticed into the result: what it protects from.
+TEST(F32, WithoutTheComparisonTheFlipStays) {
+  const std::string quiet = Trained("two-off", kTwoMpi, "");
+  const std::string run =
+      Trained("flip-off", kTwoMpi, "--set watch.replica_every=0 --fault flip@33:0");
+  EXPECT_TRUE(Named(run, "replicas").empty());
+  EXPECT_NE(ParametersDigest(run), ParametersDigest(quiet));
+}
+
+}  // namespace
+}  // namespace vesalius::trainer
