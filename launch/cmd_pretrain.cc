@@ -49,7 +49,8 @@ Command PretrainCommand() {
        {"device", "NAME", "auto, cpu or cuda", Flag::kOptional, {"auto", "cpu", "cuda"}},
        {"local-ranks", "N", "N ranks as threads of this process, without MPI; 0: no"},
        {"fault", "KIND@STEP:RANK",
-        "a drill: kill, segv, abort, exit, throw, stop, hang or slow, once, at that step",
+        "a drill: kill, segv, abort, exit, throw, stop, hang, slow, nan, spike or flip, once, at "
+        "that step",
         Flag::kRepeated},
        {"check", "", "validates everything, prints the configuration, starts nothing"}},
       Run};

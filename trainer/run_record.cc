@@ -158,7 +158,11 @@ struct RunRecord::Impl {
 RunRecord::RunRecord(RunRecordOptions options)
     : impl_(std::make_unique<Impl>(std::move(options))) {}
 
-RunRecord::~RunRecord() { impl_->Prometheus(); }
+// The last state must not be the one that a full queue drops.
+RunRecord::~RunRecord() {
+  impl_->to_prometheus.Flush(1);
+  impl_->Prometheus();
+}
 
 void RunRecord::Step(StepRecord record) {
   Impl& impl = *impl_;
