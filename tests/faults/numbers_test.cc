@@ -11,7 +11,7 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr int kSteps = 40;  // stages change after 12 and 20
+constexpr int kSteps = 60;  // stages change after 18 and 30
 
 const Training& Data() {
   static const Training training;
@@ -24,10 +24,10 @@ std::string Trained(const std::string& name, const Launch& launch, const std::st
   return Data().run(name);
 }
 
-// Killed at a step after the fault, then started again.
+// Killed when a checkpoint after the fault is there, then started again.
 std::string TrainedWithAKill(const std::string& name, const Launch& launch,
                              const std::string& more) {
-  const std::string line = Steps(kSteps) + more + " --fault kill@38:0";
+  const std::string line = Steps(kSteps) + more + " --fault kill@58:0";
   EXPECT_NE(Data().Run(name, launch, line).status, 0);
   const Outcome again = Data().Run(name, launch, line);
   EXPECT_EQ(again.status, 0) << again.output;
@@ -78,10 +78,10 @@ TEST(F30, TooManyEndTheRun) {
   EXPECT_EQ(Metrics(Data().run("nans")).size(), 22u);
 }
 
-// A gradient times 1,000 at step 33, the last checkpoint being that of step 30.
+// A gradient times 1,000 at step 45, the last checkpoint being that of step 42.
 TEST(F31, ASpikeIsRolledBackBehindItsSamples) {
   const std::string more =
-      "--set watch.window=16 --set watch.spike=50 --set watch.action=roll_back --fault spike@33:1";
+      "--set watch.window=16 --set watch.spike=50 --set watch.action=roll_back --fault spike@45:1";
   const std::string run = Trained("spike", kTwoMpi, more);
   ExpectEveryStepOnce(run);
   EXPECT_EQ(Last(run, "spikes"), 1);
@@ -89,18 +89,18 @@ TEST(F31, ASpikeIsRolledBackBehindItsSamples) {
   EXPECT_EQ(Last(run, "skipped"), 0);
   const std::vector<Json> lines = Metrics(run);
   const auto batch = lines[0].at("samples").get<std::int64_t>();
-  EXPECT_EQ(lines[29].at("samples"), 30 * batch);
-  EXPECT_EQ(lines[30].at("samples"), 34 * batch);  // behind those of 31 to 33
+  EXPECT_EQ(lines[41].at("samples"), 42 * batch);
+  EXPECT_EQ(lines[42].at("samples"), 46 * batch);  // behind those of 43 to 45
   const std::vector<record::Event> found = Named(run, "numbers");
   ASSERT_EQ(found.size(), 2u);
-  EXPECT_EQ(found[0].step, 33);
+  EXPECT_EQ(found[0].step, 45);
   for (const record::Event& event : found) EXPECT_FALSE(event.fields.at("samples").empty());
   const std::string killed = TrainedWithAKill("spike-killed", kTwoMpi, more);
   EXPECT_EQ(ParametersDigest(run), ParametersDigest(killed));
 }
 
 TEST(F31, ASpikeIsSkippedOrTold) {
-  const std::string more = "--set watch.window=16 --set watch.spike=50 --fault spike@33:0 ";
+  const std::string more = "--set watch.window=16 --set watch.spike=50 --fault spike@45:0 ";
   const std::string skipped = Trained("skip", kTwoLocal, more + "--set watch.action=skip");
   EXPECT_EQ(Last(skipped, "spikes"), 1);
   EXPECT_EQ(Last(skipped, "skipped"), 1);
@@ -110,14 +110,14 @@ TEST(F31, ASpikeIsSkippedOrTold) {
   EXPECT_NE(ParametersDigest(skipped), ParametersDigest(flagged));
 }
 
-// A bit of one rank's parameters flips at step 33: found at 36, nothing is lost.
+// A bit of one rank's parameters flips at step 45: found at 48, nothing is lost.
 TEST(F32, AFlippedBitIsNamedAndUndone) {
   const std::string quiet = Trained("three", Launch{3, 0}, "");
   const std::string run =
-      Trained("flip", Launch{3, 0}, "--set watch.replica_every=4 --fault flip@33:1");
+      Trained("flip", Launch{3, 0}, "--set watch.replica_every=4 --fault flip@45:1");
   const std::vector<record::Event> found = Named(run, "replicas");
   ASSERT_EQ(found.size(), 3u);  // every rank tells
-  EXPECT_EQ(found[0].step, 36);
+  EXPECT_EQ(found[0].step, 48);
   EXPECT_EQ(found[0].fields.at("ranks"), "1");
   EXPECT_EQ(Last(run, "rollbacks"), 1);
   ExpectEveryStepOnce(run);
@@ -126,7 +126,7 @@ TEST(F32, AFlippedBitIsNamedAndUndone) {
 
 TEST(F32, OfTwoRanksNoneCanBeNamed) {
   const std::string quiet = Trained("two", kTwoMpi, "");
-  const std::string run = Trained("flip-two", kTwoMpi, "--fault flip@33:1");  // found by the save
+  const std::string run = Trained("flip-two", kTwoMpi, "--fault flip@45:1");  // found by the save
   const std::vector<record::Event> found = Named(run, "replicas");
   ASSERT_EQ(found.size(), 2u);
   EXPECT_THAT(found[0].fields.at("finding").get<std::string>(), HasSubstr("no majority"));
@@ -137,7 +137,7 @@ TEST(F32, OfTwoRanksNoneCanBeNamed) {
 TEST(F32, WithoutTheComparisonTheFlipStays) {
   const std::string quiet = Trained("two-off", kTwoMpi, "");
   const std::string run =
-      Trained("flip-off", kTwoMpi, "--set watch.replica_every=0 --fault flip@33:0");
+      Trained("flip-off", kTwoMpi, "--set watch.replica_every=0 --fault flip@45:0");
   EXPECT_TRUE(Named(run, "replicas").empty());
   EXPECT_NE(ParametersDigest(run), ParametersDigest(quiet));
 }
