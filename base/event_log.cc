@@ -72,7 +72,7 @@ void AppendField(std::string* out, const Field& field) {
   if (const auto* whole = std::get_if<std::int64_t>(&field.value)) {
     *out += std::to_string(*whole);
   } else if (const auto* number = std::get_if<double>(&field.value)) {
-    AppendNumber(out, *number, "%.9g");
+    AppendNumber(out, *number, "%.15g");
   } else {
     AppendText(out, std::get<std::string>(field.value));
   }
@@ -259,7 +259,7 @@ void Emit(std::string_view kind, std::string_view name, double t, double dur, co
   }
   if (value != nullptr) {
     line += ",\"value\":";
-    AppendNumber(&line, *value, "%.9g");
+    AppendNumber(&line, *value, "%.15g");
   }
   for (const Field& field : fields) AppendField(&line, field);
   line += "}\n";

@@ -54,7 +54,7 @@ TEST(EventLog, EveryKindWithItsKeys) {
     Span("forward", start, 0.25, 7, {{"lane", "main"}});
     Instant("save.start", 8, {{"bytes", std::int64_t{1} << 40}, {"reason", "a \"b\"\n\\c"}});
     Scalar("loss", 0.1, 9, {{"odd", std::numeric_limits<double>::quiet_NaN()}});
-    Failure("detect", -1, {{"cause", "rank 1"}});
+    Failure("detect", -1, {{"cause", "rank 1"}, {"since", 1795906257.176}});
     { const Scope scope("init"); }
     ASSERT_TRUE(Flush(10));
     const std::vector<json> lines = Lines(dir.path() + "/events/rank-0003.jsonl");
@@ -76,6 +76,7 @@ TEST(EventLog, EveryKindWithItsKeys) {
     EXPECT_EQ(lines[2]["odd"], "nan");
     EXPECT_EQ(lines[3]["kind"], "failure");
     EXPECT_FALSE(lines[3].contains("step"));
+    EXPECT_EQ(lines[3]["since"], 1795906257.176);  // times keep their milliseconds
     EXPECT_EQ(lines[4]["name"], "init");
     EXPECT_GT(Now() - ProcessStart(), 0);
     EXPECT_LT(Now() - ProcessStart(), 600);
