@@ -52,11 +52,6 @@ struct Attempt {
   bool left = false;               // rank 0 said goodbye
 };
 
-int GenerationOf(const std::string& token) {
-  const std::vector<std::string> parts = Split(token, '/');
-  return parts.size() == 3 ? std::atoi(parts[1].c_str()) : 0;
-}
-
 // Attempts in the order of their starts.
 std::vector<Attempt> Attempts(const Events& events) {
   std::map<std::string, Attempt> by_token;
@@ -167,7 +162,7 @@ class Account {
     for (const Event& event : events_.all) {  // from a launch to its first processes
       if (event.name != "generation.start") continue;
       for (const Attempt& attempt : attempts_)
-        if (attempt.since >= event.t && GenerationOf(attempt.token) == GenerationOf(event.token)) {
+        if (attempt.since >= event.t) {
           Add(event.t, attempt.since, kLife, kInit);
           break;
         }
