@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <future>
 #include <utility>
 
 #include "base/direct_file.h"
@@ -143,9 +144,12 @@ void WriteShare(int rank, const std::string& checkpoints, SavePass& pass, const 
       info.blobs.clear();
       info.config_text.clear();
     }
-    const std::string part = EncodeManifest(DescribeShard(plan, info, rank, buffer));
-    PublishInMemory(staging, part);
-    pass.Check();
+    // Checksums are taken while the disk works.
+    std::future<std::string> describing = std::async(std::launch::async, [&] {
+      std::string part = EncodeManifest(DescribeShard(plan, info, rank, buffer));
+      PublishInMemory(staging, part);
+      return part;
+    });
     MakeDirs(pass.temporary, ExitCode::kCannotSave);
     if (plan.bytes > 0) {
       DirectFile shard(StrCat(pass.temporary, "/", ShardName(rank)), ExitCode::kCannotSave);
@@ -158,7 +162,7 @@ void WriteShare(int rank, const std::string& checkpoints, SavePass& pass, const 
       shard.Close();
     }
     pass.Check();
-    WriteFile(StrCat(pass.temporary, "/", PartName(rank)), part);
+    WriteFile(StrCat(pass.temporary, "/", PartName(rank)), describing.get());
     AtSavePoint("written", info.step, rank);
   });
 }
