@@ -92,7 +92,7 @@ double Train(const std::vector<std::string>& settings, Shuffled shuffled, const 
                     train->vocabulary().image_labels.size(), at::kFloat, at::kCPU);
       if (config.model.text.table && shuffled == Shuffled::kYes) keys.Deal(&tensors);
       PhaseClock clock;
-      step.Run(i, tensors, LearningRate(config.trainer, i), {}, clock);
+      step.Run(i, {&tensors, 1}, LearningRate(config.trainer, i), {}, clock);
     }
     step.model().RefreshKnowledge();
     const data::Tokenizer tokenizer(words.wordpieces);
