@@ -175,6 +175,9 @@ void Export(const ExportOptions& options) {
   const std::string folder = checkpoints::ResolveStep(options.checkpoint, &skipped);
   for (const std::string& reason : skipped) log::Warning("passed over ", reason);
   const checkpoints::Reader reader(folder);
+  // Of a run folder the newest good step was chosen; a step that was named is verified here, before
+  // anything is written.
+  if (folder == options.checkpoint) reader.Verify();
   const Config config = ParseConfig(reader.info().config_text);
   const auto words = reader.info().blobs.find("vocabulary");
   Require(words != reader.info().blobs.end(), ExitCode::kInvalidData, folder,
