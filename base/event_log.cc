@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/host.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -76,12 +77,6 @@ void AppendField(std::string* out, const Field& field) {
   } else {
     AppendText(out, std::get<std::string>(field.value));
   }
-}
-
-std::string HostName() {
-  char name[256] = "";
-  ::gethostname(name, sizeof(name) - 1);
-  return name;
 }
 
 // One file, its queue and its thread. The thread owns the descriptor; nobody else touches the disk.

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/host.h"
 
 namespace vesalius::checkpoints {
 namespace {
@@ -76,12 +77,6 @@ Token ReadToken(const std::string& path) {
 std::string NewRunId() {
   std::random_device entropy;
   return Hex64(static_cast<std::uint64_t>(entropy()) << 32 | entropy());
-}
-
-std::string HostName() {
-  char name[256] = "";
-  ::gethostname(name, sizeof(name) - 1);
-  return name;
 }
 
 // The launch that this process belongs to, as its agent or batch script says; 0 without one.

@@ -1,6 +1,5 @@
 #include "dist/peers.h"
 
-#include <limits.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -10,15 +9,14 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/host.h"
 #include "base/strings.h"
 
 namespace vesalius::dist {
 
 Peer ThisProcess() {
   Peer peer;
-  char host[HOST_NAME_MAX + 1] = {};
-  gethostname(host, HOST_NAME_MAX);
-  peer.host = host;
+  peer.host = HostName();
   std::ifstream boot("/proc/sys/kernel/random/boot_id");
   if (!(boot >> peer.machine)) peer.machine = peer.host;
   char link[64] = {};

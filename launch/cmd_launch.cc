@@ -1,6 +1,4 @@
 // `vesalius launch`
-#include <unistd.h>
-
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -9,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/host.h"
 #include "launch/agent/agent.h"
 #include "launch/command.h"
 #include "launch/flags.h"
@@ -32,12 +31,6 @@ std::string RunOf(const std::vector<std::string>& words) {
     if (words[i].starts_with("--run=")) return words[i].substr(6);
   }
   Fail(ExitCode::kUsage, "launch: 'pretrain' needs --run DIR");
-}
-
-std::string HostName() {
-  char name[256] = "";
-  ::gethostname(name, sizeof(name) - 1);
-  return name;
 }
 
 LaunchOptions OptionsOf(const Arguments& arguments) {

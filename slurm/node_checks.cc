@@ -16,6 +16,7 @@
 #include "base/command.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/host.h"
 
 namespace vesalius::slurm {
 namespace {
@@ -123,12 +124,10 @@ Findings Gpus() {
 }  // namespace
 
 std::string OwnAddress() {
-  char host[256] = {};
-  ::gethostname(host, sizeof(host) - 1);
   addrinfo hints{}, *list = nullptr;
   hints.ai_family = AF_INET;
   hints.ai_socktype = SOCK_STREAM;
-  if (::getaddrinfo(host, nullptr, &hints, &list) != 0 || list == nullptr) return "";
+  if (::getaddrinfo(HostName().c_str(), nullptr, &hints, &list) != 0 || list == nullptr) return "";
   char text[INET_ADDRSTRLEN] = {};
   ::inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(list->ai_addr)->sin_addr, text,
               sizeof(text));

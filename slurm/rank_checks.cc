@@ -14,6 +14,7 @@
 #include "base/command.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/host.h"
 #include "dist/bootstrap.h"
 #include "slurm/node_checks.h"
 
@@ -46,10 +47,8 @@ std::string FirstWords(const std::string& text) {
 }
 
 std::string NodeName() {
-  if (const char* node = std::getenv("SLURMD_NODENAME")) return node;
-  char host[256] = {};
-  ::gethostname(host, sizeof(host) - 1);
-  return host;
+  const char* node = std::getenv("SLURMD_NODENAME");
+  return node != nullptr ? node : HostName();
 }
 
 Finding Names(const std::vector<Json>& all) {

@@ -2,11 +2,11 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
-#include <chrono>
 #include <numeric>
 #include <utility>
 
 #include "base/error.h"
+#include "base/lap.h"
 #include "dist/gather.h"
 #include "dist/slice_sum.h"
 #include "trainer/backward.h"
@@ -17,18 +17,6 @@ namespace {
 using model::BatchTensors;
 using model::Features;
 using model::NamedLoss;
-
-// Seconds since the last call.
-class Stopwatch {
- public:
-  double operator()() {
-    const auto now = std::chrono::steady_clock::now();
-    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
 
 // Texts of a slice are numbered from `first` on in the whole batch.
 at::Tensor Renumbered(const at::Tensor& region_text, std::int64_t first) {
@@ -121,7 +109,7 @@ at::Tensor FixedSlices::SumGradients(std::vector<Features> encoded,
     by_slice.push_back(Flat(parts, trained));
     features.clear();  // frees the slice's graph
   }
-  Stopwatch watch;
+  Lap watch;
   at::Tensor sum = dist::SumSlices(comm_, std::move(by_slice), static_cast<int>(config_.slices));
   add_s_ += watch();
   return sum;
@@ -135,7 +123,7 @@ std::vector<NamedLoss> FixedSlices::ForwardBackward(std::int64_t step, bool audi
   const dist::SliceRange mine = dist::SlicesOf(comm_.rank(), comm_.size(), slices);
   Invariant(static_cast<int>(padded.size()) == mine.size(), "rank ", comm_.rank(), " was given ",
             padded.size(), " slices instead of ", mine.size());
-  Stopwatch all, lap;
+  Lap all, lap;
   std::vector<BatchTensors> own;
   std::vector<Features> encoded;
   for (std::size_t s = 0; s < padded.size(); ++s) {

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "base/hash.h"
+#include "base/host.h"
 #include "base/strings.h"
 #include "trainer/events.pb.h"
 
@@ -20,10 +21,9 @@ double Now() {
 // since TensorBoard reads the files of a folder in the order of their names.
 std::string MakePath(const std::string& folder, int attempt) {
   MakeDirs(folder);
-  char host[256] = "", name[400];
-  ::gethostname(host, sizeof(host) - 1);
+  char name[400];
   std::snprintf(name, sizeof(name), "/events.out.tfevents.%010lld.%06d.%s.%d",
-                static_cast<long long>(Now()), attempt, host, ::getpid());
+                static_cast<long long>(Now()), attempt, HostName().c_str(), ::getpid());
   return folder + name;
 }
 

@@ -1,12 +1,12 @@
 #include "data/loader/batch_builder.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <utility>
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/lap.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "data/loader/region_text.h"
@@ -16,18 +16,6 @@ namespace vesalius::data {
 namespace {
 
 constexpr std::size_t kCachedTexts = 1 << 16;  // then the token cache starts afresh
-
-// Seconds since the last call (or since construction).
-class Lap {
- public:
-  double operator()() {
-    const auto now = std::chrono::steady_clock::now();
-    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
 
 // Streams of a sample's text choices: one per region and one for which regions take part.
 Random TextRandom(std::uint64_t seed, std::int64_t epoch, std::int64_t sample, int region) {

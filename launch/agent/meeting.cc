@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <grpcpp/grpcpp.h>
-#include <limits.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/host.h"
 #include "launch/agent/wire.grpc.pb.h"
 #include "launch/agent/wire.h"
 
@@ -29,12 +29,9 @@ constexpr auto kCopyWithin = std::chrono::minutes(10);
 
 std::string PathOf(const std::string& run) { return run + "/agents.address"; }
 
-std::string HostName() {
+std::string ReachableName() {
   // The nodes of a simulation are all here.
-  if (std::getenv("VESALIUS_LOCAL_NODES") != nullptr) return "127.0.0.1";
-  char host[HOST_NAME_MAX + 1] = {};
-  ::gethostname(host, HOST_NAME_MAX);
-  return host;
+  return std::getenv("VESALIUS_LOCAL_NODES") != nullptr ? "127.0.0.1" : HostName();
 }
 
 bool Equal(grpc::string_ref given, const std::string& token) {  // in constant time
@@ -52,7 +49,7 @@ class Server final : public Service, private wire::Agents::Service {
       : token_(std::move(token)), memory_(std::move(memory)), answer_(std::move(answer)) {
     int port = 0;
     grpc::ServerBuilder builder;
-    const std::string host = HostName();
+    const std::string host = ReachableName();
     builder.AddListeningPort((host == "127.0.0.1" ? host : "0.0.0.0") + ":0",
                              grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(this);

@@ -1,6 +1,5 @@
 #include "launch/agent/rank_processes.h"
 
-#include <limits.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/host.h"
 
 namespace vesalius::launch {
 namespace {
@@ -20,12 +20,6 @@ constexpr std::int64_t kLauncherEndsItself = kSecond / 2;
 constexpr std::int64_t kStepsForMedian = 100;
 
 double Seconds(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; }
-
-std::string HostName() {
-  char name[HOST_NAME_MAX + 1] = {};
-  ::gethostname(name, HOST_NAME_MAX);
-  return name;
-}
 
 double MedianPhase(const page::Page& page, int phase, std::int64_t steps) {
   std::vector<float> times;

@@ -1,6 +1,5 @@
 #include "launch/agent/worker.h"
 
-#include <limits.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "base/agent_watch.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/host.h"
 #include "launch/agent/health.h"
 
 namespace vesalius::launch {
@@ -33,11 +33,9 @@ Worker::Worker(WorkerOptions options)
   for (const std::string& name : ListDir(memory_))
     if (name.starts_with("pages-") || name.starts_with("store-")) RemoveTree(memory_ + "/" + name);
   NameAgent(memory_);
-  char host[HOST_NAME_MAX + 1] = {};
-  ::gethostname(host, HOST_NAME_MAX);
   report_.number = options_.number;
   report_.node = options_.node;
-  report_.host = host;
+  report_.host = HostName();
 }
 
 Worker::~Worker() {

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/host.h"
 #include "launch/agent/rank_processes.h"
 #include "tests/trainer/training.h"
 
@@ -17,7 +18,7 @@ class Launched {
   ~Launched() {
     for (const std::string& name : ListDir(training_.folder()))
       for (const std::string& node :
-           {std::string("node0"), std::string("node1"), std::string("node2"), Host()})
+           {std::string("node0"), std::string("node1"), std::string("node2"), HostName()})
         RemoveTree(MemoryFolder(run(name), node));
   }
 
@@ -63,7 +64,7 @@ class Launched {
     return lines.empty() ? 0 : lines.back().at("step").get<std::int64_t>();
   }
   // What the agent of a run on this node keeps in memory.
-  std::string Memory(const std::string& name) const { return MemoryFolder(run(name), Host()); }
+  std::string Memory(const std::string& name) const { return MemoryFolder(run(name), HostName()); }
   // The ranks of this run that live, in any attempt.
   std::vector<pid_t> Ranks(const std::string& name) const {
     std::vector<pid_t> found;
@@ -83,12 +84,6 @@ class Launched {
   }
 
  private:
-  static std::string Host() {
-    char host[256] = "";
-    ::gethostname(host, sizeof(host) - 1);
-    return host;
-  }
-
   Training training_{40};
   std::string digest_;
 };
