@@ -93,7 +93,8 @@ void Faults::At(std::int64_t step) {
   gradient_factor_ = 1;
   flips_ = false;
   for (const Fault& fault : mine_) {
-    if (fault.step != step || fault.kind.starts_with(kInSave) || !FirstTime(fault)) continue;
+    const bool now = fault.kind == "slow" ? step >= fault.step && !slow_ : step == fault.step;
+    if (!now || fault.kind.starts_with(kInSave) || !FirstTime(fault)) continue;
     if (fault.kind == "kill") ::raise(SIGKILL);
     if (fault.kind == "segv") ::raise(SIGSEGV);
     if (fault.kind == "abort") std::abort();

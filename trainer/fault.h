@@ -9,7 +9,8 @@
 //   hang              the training thread sleeps for ever
 //   nan spike         the rank's gradients of the step are not numbers; are 1,000 times as large
 //   flip              a bit of one of its parameters flips before the step
-//   slow              each step from there on takes 50 ms more, spent in `forward`
+//   slow              each step of the attempt from there on takes 50 ms more, spent in `forward`;
+//                     with :always so does each of the attempts that follow
 //   kill-POINT        SIGKILL at a point of the save of that step: stage, staged, write, written,
 //                     manifest, rename, committed (the last three are of rank 0)
 #pragma once

@@ -82,10 +82,12 @@ class SlurmTraining {
                   " --set trainer.threads=1 --set trainer.checkpoint_every=20",
                   " --set dist.deadline=20 --set trainer.steps=", steps, " ", more);
   }
-  // The ids of the jobs.
+  // The ids of the jobs. Every step takes 50 ms at least: whatever befalls the cluster, it befalls
+  // a running job, however quick the machine is.
   std::vector<std::string> Submit(const std::string& options, const std::string& words) const {
     const Outcome outcome = cluster_.Program(
-        StrCat("submit --nodes 2 --ranks-per-node 1 --signal-margin 60 ", options, " -- ", words));
+        StrCat("submit --nodes 2 --ranks-per-node 1 --signal-margin 60 ", options, " -- ", words,
+               " --fault slow@1:0:always"));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
     const std::string first = Split(outcome.output, '\n')[0];
     std::vector<std::string> ids;

@@ -8,10 +8,10 @@ namespace {
 constexpr int kSteps = 400;
 
 TEST_F(SlurmFaults, F16_TimeLimit) {
-  constexpr int kLong = 900;
-  const auto jobs =
-      training_->Submit("--time 2 --signal-margin 75", training_->Words("run", kLong));
-  ASSERT_EQ(jobs.size(), 4u);
+  constexpr int kLong = 1200;
+  const auto jobs = training_->Submit("--time 2 --signal-margin 75 --generations 8",
+                                      training_->Words("run", kLong));
+  ASSERT_EQ(jobs.size(), 8u);
   ASSERT_TRUE(training_->Reach("run", 1)) << Told("run");
   EXPECT_NE(Watch("run").find("running: job " + jobs[0]), std::string::npos) << Watch("run");
   ExpectSameEnd("run", kLong, 240);
@@ -19,12 +19,12 @@ TEST_F(SlurmFaults, F16_TimeLimit) {
   EXPECT_GE(Attempts("run"), 2) << "the limit was never met: more steps are needed";
   EXPECT_NE(training_->Output("run").find("asked to leave"), std::string::npos);
   EXPECT_NE(Watch("run").find("finished"), std::string::npos) << Watch("run");
-  EXPECT_TRUE(WaitState(jobs[3], "CANCELLED", 20)) << "the rest of the chain waits still";
+  EXPECT_TRUE(WaitState(jobs[7], "CANCELLED", 20)) << "the rest of the chain waits still";
 }
 
 TEST_F(SlurmFaults, F17_SignalLost) {
-  constexpr int kLong = 900;
-  training_->Submit("--time 1 --signal-margin 50 --sbatch=--signal=B:CONT@1",
+  constexpr int kLong = 600;
+  training_->Submit("--time 1 --signal-margin 30 --generations 8 --sbatch=--signal=B:CONT@1",
                     training_->Words("run", kLong));
   ExpectSameEnd("run", kLong, 240);
   ExpectNoStepLost("run");
