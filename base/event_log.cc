@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -22,6 +22,7 @@
 
 #include "base/file.h"
 #include "base/host.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -31,39 +32,26 @@ namespace {
 constexpr std::size_t kQueueLines = 8192;
 constexpr std::uint64_t kRotateBytes = std::uint64_t{64} << 20;
 constexpr std::chrono::seconds kReopenAfter{1};
+// How long a line may wait for others, since what a thread costs is mostly its waking up.
+constexpr std::chrono::milliseconds kGather{200};
 
 using Clock = std::chrono::steady_clock;
 
 double Seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
-// JSON text of a string: quotes, backslashes and control characters escaped, and what is not ASCII
-// replaced, since a byte that is not UTF-8 would make the line unreadable.
-void AppendText(std::string* out, std::string_view text) {
-  *out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      *out += '\\';
-      *out += c;
-    } else if (c == '\n') {
-      *out += "\\n";
-    } else if (byte < 0x20 || byte >= 0x7F) {
-      *out += '?';
-    } else {
-      *out += c;
-    }
-  }
-  *out += '"';
+// Seconds since 1970, to the microsecond.
+void AppendTime(std::string* out, double seconds) {
+  char text[40];
+  out->append(text,
+              std::to_chars(text, text + sizeof(text), seconds, std::chars_format::fixed, 6).ptr);
 }
 
-void AppendNumber(std::string* out, double value, const char* format) {
-  char text[40];
-  const int length = std::snprintf(text, sizeof(text), format, value);
-  if (std::isfinite(value)) {
-    out->append(text, static_cast<std::size_t>(length));
-  } else {
-    AppendText(out, std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
-  }
+// Numbers that JSON does not know are texts.
+void AppendValue(std::string* out, double value) {
+  if (std::isfinite(value))
+    AppendJsonNumber(out, value);
+  else
+    AppendJsonText(out, std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
 }
 
 void AppendField(std::string* out, const Field& field) {
@@ -73,9 +61,9 @@ void AppendField(std::string* out, const Field& field) {
   if (const auto* whole = std::get_if<std::int64_t>(&field.value)) {
     *out += std::to_string(*whole);
   } else if (const auto* number = std::get_if<double>(&field.value)) {
-    AppendNumber(out, *number, "%.15g");
+    AppendValue(out, *number);
   } else {
-    AppendText(out, std::get<std::string>(field.value));
+    AppendJsonText(out, std::get<std::string>(field.value));
   }
 }
 
@@ -85,16 +73,16 @@ class Log {
   Log(const std::string& folder, const std::string& writer, const std::string& token, int rank)
       : folder_(folder), writer_(writer), path_(StrCat(folder, "/", writer, ".jsonl")) {
     tail_ = ",\"token\":";
-    AppendText(&tail_, token);
+    AppendJsonText(&tail_, token);
     if (rank >= 0) tail_ += StrCat(",\"rank\":", rank);
     tail_ += ",\"host\":";
-    AppendText(&tail_, HostName());
+    AppendJsonText(&tail_, HostName());
     std::thread([this] { Run(); }).detach();  // it may hang on a dead file system; see Get
   }
 
   const std::string& tail() const { return tail_; }
 
-  void Push(std::string line) {
+  void Push(std::string line, bool at_once) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (lines_.size() >= kQueueLines) {
@@ -102,12 +90,17 @@ class Log {
         return;
       }
       lines_.push_back(std::move(line));
+      at_once = at_once || lines_.size() == kQueueLines / 2;
+      at_once_ = at_once_ || at_once;
+      if (lines_.size() > 1 && !at_once) return;  // the thread knows that there are some
     }
     wake_.notify_one();
   }
 
   bool Flush(double seconds) {
     std::unique_lock<std::mutex> lock(mutex_);
+    at_once_ = true;
+    wake_.notify_one();
     return idle_.wait_for(lock, std::chrono::duration<double>(seconds),
                           [&] { return lines_.empty() && !writing_; });
   }
@@ -128,13 +121,15 @@ class Log {
         writing_ = false;
         if (lines_.empty()) idle_.notify_all();
         wake_.wait(lock, [&] { return !lines_.empty(); });
+        wake_.wait_for(lock, kGather, [&] { return at_once_; });
+        at_once_ = false;
         taken.swap(lines_);
         writing_ = true;
         dropped = dropped_;
       }
       std::int64_t lost = 0;
-      if (dropped > reported && Write(DropLine(dropped))) reported = dropped;
-      for (const std::string& line : taken) lost += Write(line) ? 0 : 1;
+      if (dropped > reported && Write(DropLine(dropped)) == 0) reported = dropped;
+      lost = Write(Join(taken, ""));
       taken.clear();
       const std::lock_guard<std::mutex> lock(mutex_);
       dropped_ += lost;
@@ -143,28 +138,29 @@ class Log {
 
   std::string DropLine(std::int64_t dropped) const {
     std::string line = "{\"t\":";
-    AppendNumber(&line, Now(), "%.6f");
+    AppendTime(&line, Now());
     line += tail_;
     line += StrCat(",\"kind\":\"failure\",\"name\":\"events.dropped\",\"value\":", dropped, "}\n");
     return line;
   }
 
-  bool Write(const std::string& line) {
-    if (fd_ < 0 && !OpenFile()) return false;
-    if (torn_ && ::write(fd_, "\n", 1) != 1) return Failed(errno);
+  // Returns how many of the lines were lost.
+  std::int64_t Write(std::string_view lines) {
+    if (fd_ < 0 && !OpenFile()) return CountLines(lines);
+    if (torn_ && ::write(fd_, "\n", 1) != 1) return Failed(errno, lines);
     torn_ = false;
     ssize_t done;
     do {
-      done = ::write(fd_, line.data(), line.size());
+      done = ::write(fd_, lines.data(), lines.size());
     } while (done < 0 && errno == EINTR);
-    if (done < 0) return Failed(errno);
+    if (done < 0) return Failed(errno, lines);
     bytes_ += static_cast<std::uint64_t>(done);
-    if (static_cast<std::size_t>(done) < line.size()) {
-      torn_ = true;
-      return Failed(ENOSPC);
+    if (const auto kept = static_cast<std::size_t>(done); kept < lines.size()) {
+      torn_ = kept > 0 && lines[kept - 1] != '\n';
+      return Failed(ENOSPC, lines.substr(kept));
     }
     if (bytes_ >= kRotateBytes) Rotate();
-    return true;
+    return 0;
   }
 
   bool OpenFile() {
@@ -172,7 +168,10 @@ class Log {
     reopen_ = Clock::now() + kReopenAfter;
     ::mkdir(folder_.c_str(), 0777);
     fd_ = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    if (fd_ < 0) return Failed(errno);
+    if (fd_ < 0) {
+      Warn(errno);
+      return false;
+    }
     struct stat status {};
     bytes_ = ::fstat(fd_, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
     char last = '\n';  // a writer that was killed may have left a torn line
@@ -191,12 +190,18 @@ class Log {
     reopen_ = {};
   }
 
-  bool Failed(int error) {
+  static std::int64_t CountLines(std::string_view lines) { return std::ranges::count(lines, '\n'); }
+
+  std::int64_t Failed(int error, std::string_view lost) {
+    Warn(error);
+    return CountLines(lost);
+  }
+
+  void Warn(int error) {
     if (!warned_)
       log::Warning(path_, ": ", std::strerror(error),
                    "; events are dropped until it can be written, the run goes on");
     warned_ = true;
-    return false;
   }
 
   const std::string folder_, writer_, path_;
@@ -204,7 +209,7 @@ class Log {
   std::mutex mutex_;
   std::condition_variable wake_, idle_;
   std::vector<std::string> lines_;
-  bool writing_ = false;
+  bool writing_ = false, at_once_ = false;
   std::int64_t dropped_ = 0;
 
   int fd_ = -1;  // from here on the thread's own
@@ -241,24 +246,24 @@ void Emit(std::string_view kind, std::string_view name, double t, double dur, co
   if (log == nullptr) return;
   std::string line = "{\"t\":";
   line.reserve(256);
-  AppendNumber(&line, t, "%.6f");
+  AppendTime(&line, t);
   line += log->tail();
-  if (step >= 0) line += StrCat(",\"step\":", step);
+  if (step >= 0) (line += ",\"step\":") += std::to_string(step);
   line += ",\"kind\":\"";
   line += kind;
   line += "\",\"name\":";
-  AppendText(&line, name);
+  AppendJsonText(&line, name);
   if (dur >= 0) {
     line += ",\"dur\":";
-    AppendNumber(&line, dur, "%.6f");
+    AppendTime(&line, dur);
   }
   if (value != nullptr) {
     line += ",\"value\":";
-    AppendNumber(&line, *value, "%.15g");
+    AppendValue(&line, *value);
   }
   for (const Field& field : fields) AppendField(&line, field);
   line += "}\n";
-  log->Push(std::move(line));
+  log->Push(std::move(line), /*at_once=*/kind == "failure" || kind == "instant");
 }
 
 // Wall clock minus monotonic clock, as it was when first asked.

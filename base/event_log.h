@@ -2,8 +2,9 @@
 // agents and the batch script write files of their own; `vesalius goodput` and `report` read them
 // all. Layout: docs/formats.md.
 //
-// An event goes into a bounded queue and one thread writes it, each line with one write(), so that
-// a killed process leaves whole lines. A full or stuck disk never blocks a caller: what does not
+// An event goes into a bounded queue, and one thread writes what has gathered with one write().
+// A killed process leaves its spans and scalars up to a fifth of a second before its end, everything
+// else up to it; a last line that is torn is left alone by the next writer and by readers. A full or stuck disk never blocks a caller: what does not
 // fit is dropped and counted, and the count is recorded once lines can be written again.
 //
 // Everything here is thread-safe and does nothing before Open. A process has one log, but for ranks

@@ -3,12 +3,12 @@
 // progress line), as a share of a step of 20 ms. And the longest that a step waited for it, with
 // files that can be written and with an event file that is stuck.
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <thread>
 
 #include "base/error.h"
@@ -23,7 +23,7 @@ namespace vesalius::bench {
 namespace {
 
 constexpr double kStepSeconds = 0.020;
-constexpr int kSteps = 1000, kRounds = 5;
+constexpr int kSteps = 250, kRounds = 5;
 
 using Clock = std::chrono::steady_clock;
 
@@ -31,13 +31,19 @@ double Seconds(Clock::time_point since) {
   return std::chrono::duration<double>(Clock::now() - since).count();
 }
 
-double ProcessorSeconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto of = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
-  };
-  return of(usage.ru_utime) + of(usage.ru_stime);
+// Of the whole process, or of this thread.
+double ProcessorSeconds(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// Keeps this thread and the caches as busy as training does.
+void Work(double seconds) {
+  static std::vector<float> memory(1 << 21);
+  const Clock::time_point start = Clock::now();
+  for (std::size_t i = 0; Seconds(start) < seconds;)
+    for (const std::size_t end = i + 4096; i < end; ++i) memory[i * 521 % memory.size()] += 1;
 }
 
 // As a run of the pairs preset on four ranks has it.
@@ -68,40 +74,43 @@ struct Cost {
   double longest = 0;    // seconds that one step spent in the record
 };
 
-// Steps that do nothing but pause, `recorded` or not.
-Cost Steps(const std::string& run, bool recorded) {
+Cost Steps(const std::string& run) {
   trainer::RunRecord record({run, 1, 0, kSteps, ""});
   trainer::StepSpans spans(/*every=*/10, /*lead=*/true);
   trainer::NumbersWatch watch(trainer::WatchConfig{10, 10, trainer::SpikeAction::kFlag, 200, 3, 0});
   Cost cost;
-  const double before = ProcessorSeconds();
+  double in_loop = 0;
+  const double before = ProcessorSeconds(CLOCK_PROCESS_CPUTIME_ID),
+               loop_before = ProcessorSeconds(CLOCK_THREAD_CPUTIME_ID);
   for (int step = 1; step <= kSteps; ++step) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    if (!recorded) continue;
+    Work(kStepSeconds);
     trainer::StepRecord of_step = Record(step);
     const double start_of_step = events::Now() - kStepSeconds;
     const std::vector<std::pair<std::string, double>> phases(of_step.seconds.begin(),
                                                              of_step.seconds.begin() + 6);
     const Clock::time_point start = Clock::now();
+    const double processor = ProcessorSeconds(CLOCK_THREAD_CPUTIME_ID);
     watch.Judge(step, of_step.loss, of_step.grad_norm, false);
     spans.Step(of_step, start_of_step, phases);
     record.Step(std::move(of_step));
+    in_loop += ProcessorSeconds(CLOCK_THREAD_CPUTIME_ID) - processor;
     cost.longest = std::max(cost.longest, Seconds(start));
   }
   record.Flush();
-  cost.processor = (ProcessorSeconds() - before) / kSteps;
+  const double in_threads = ProcessorSeconds(CLOCK_PROCESS_CPUTIME_ID) - before -
+                            (ProcessorSeconds(CLOCK_THREAD_CPUTIME_ID) - loop_before);
+  cost.processor = (in_loop + in_threads) / kSteps;
   return cost;
 }
 
 void Measure(Report& report) {
   std::vector<double> share, longest, stuck;
   for (int round = 0; round <= kRounds; ++round) {
-    const ScratchFolder with, without;
-    const double idle = Steps(without.path(), false).processor;
+    const ScratchFolder folder;
     std::thread([&] {
-      events::Open(with.path(), "rank-0000", "bench/000001/000001", 0);
-      const Cost cost = Steps(with.path(), true);
-      if (round > 0) share.push_back(100 * (cost.processor - idle) / kStepSeconds);
+      events::Open(folder.path(), "rank-0000", "bench/000001/000001", 0);
+      const Cost cost = Steps(folder.path());
+      if (round > 0) share.push_back(100 * cost.processor / kStepSeconds);
       if (round > 0) longest.push_back(1e3 * cost.longest);
     }).join();
   }
@@ -115,7 +124,7 @@ void Measure(Report& report) {
       events::Open(folder.path(), "rank-0000", "bench/000001/000001", 0);
       for (int i = 0; i < 20000; ++i) events::Instant("filler", i);
       Require(events::Dropped() > 0, ExitCode::kBug, "the pipe is not stuck");
-      stuck.push_back(1e3 * Steps(folder.path(), true).longest);
+      stuck.push_back(1e3 * Steps(folder.path()).longest);
     }).join();
     ::close(reader);
   }

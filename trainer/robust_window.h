@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <vector>
 
 namespace vesalius::trainer {
@@ -12,9 +11,9 @@ class RobustWindow {
   explicit RobustWindow(std::size_t capacity) : capacity_(capacity) {}
 
   void Add(double value);  // finite; the oldest value beyond the capacity leaves
-  void Clear() { values_.clear(); }
-  std::size_t size() const { return values_.size(); }
-  const std::deque<double>& values() const { return values_; }
+  void Clear();
+  std::size_t size() const { return ring_.size(); }
+  std::vector<double> values() const;  // the oldest first
 
   double Median() const;  // of at least one value: the upper middle one
   // How far `value` lies above the median, in standard deviations estimated as 1.4826 MAD, which is
@@ -22,8 +21,9 @@ class RobustWindow {
   double Score(double value) const;
 
  private:
-  std::size_t capacity_;
-  std::deque<double> values_;
+  std::size_t capacity_, oldest_ = 0;
+  std::vector<double> ring_;
+  mutable std::vector<double> scratch_;  // sorted in part; kept for its memory
 };
 
 }  // namespace vesalius::trainer

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/event_log.h"
 #include "base/file.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "trainer/progress.h"
 #include "trainer/prometheus.h"
@@ -44,43 +45,64 @@ int TerminalColumns() {
   return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
 }
 
-// Whole numbers without a fraction.
-Json Number(double value) {
-  if (std::nearbyint(value) == value && std::abs(value) < 9e15)
-    return static_cast<std::int64_t>(value);
-  return value;
+void AddTagged(Figures* out, std::string_view prefix, const Figures& figures) {
+  for (const auto& [name, value] : figures) out->emplace_back(prefix, value).first += name;
 }
 
-void AddTagged(Figures* out, const char* prefix, const Figures& figures) {
-  for (const auto& [name, value] : figures) out->emplace_back(StrCat(prefix, name), value);
+// What is no number is null.
+void AppendFigure(std::string* line, double value) {
+  if (std::isfinite(value))
+    AppendJsonNumber(line, value);
+  else
+    *line += "null";
+}
+
+// Names are ours: they need no escaping.
+void AppendName(std::string* line, std::string_view name) {
+  (*line += line->back() == '{' ? "\"" : ",\"") += name;
+  *line += "\":";
+}
+
+void AppendMember(std::string* line, std::string_view name, double value) {
+  AppendName(line, name);
+  AppendFigure(line, value);
 }
 
 std::string StepLine(const StepRecord& record) {
-  Json line = {{"step", record.step}, {"samples", record.samples}, {"loss", record.loss}};
-  const auto add = [&](const std::string& name, const Json& value) {
-    Invariant(!line.contains(name), "two figures of a step have the name '", name, "'");
-    line[name] = value;
-  };
-  for (const auto& [name, value] : record.losses) add(name, value);
-  add("lr", record.lr);
-  add("grad_norm", record.grad_norm);
-  add("samples_per_s", record.samples_per_s);
-  for (const auto& [name, value] : record.counts) add(name, Number(value));
-  Json seconds = Json::object();
-  for (const auto& [phase, value] : record.seconds) seconds[phase] = value;
-  add("seconds", seconds);
-  Json comm = Json::object();
-  for (const auto& [name, by_rank] : record.comm)
-    for (const double value : by_rank) comm[name].push_back(Number(value));
-  if (!comm.empty()) add("comm", comm);
-  return line.dump() + "\n";
+  std::string line = StrCat("{\"step\":", record.step, ",\"samples\":", record.samples);
+  line.reserve(2048);
+  AppendMember(&line, "loss", record.loss);
+  for (const auto& [name, value] : record.losses) AppendMember(&line, name, value);
+  AppendMember(&line, "lr", record.lr);
+  AppendMember(&line, "grad_norm", record.grad_norm);
+  AppendMember(&line, "samples_per_s", record.samples_per_s);
+  for (const auto& [name, value] : record.counts) AppendMember(&line, name, value);
+  line += ",\"seconds\":{";
+  for (const auto& [phase, value] : record.seconds) AppendMember(&line, phase, value);
+  line += "}";
+  if (!record.comm.empty()) {
+    line += ",\"comm\":{";
+    for (const auto& [name, by_rank] : record.comm) {
+      AppendName(&line, name);
+      line += '[';
+      for (const double value : by_rank) {
+        AppendFigure(&line, value);
+        line += ',';
+      }
+      line.back() = ']';
+    }
+    line += "}";
+  }
+  return line += "}\n";
 }
 
 Figures StepScalars(const StepRecord& record) {
-  Figures scalars = {{"train/loss", record.loss},
-                     {"train/lr", record.lr},
-                     {"train/grad_norm", record.grad_norm},
-                     {"train/samples_per_s", record.samples_per_s}};
+  Figures scalars;
+  scalars.reserve(4 + record.losses.size() + record.counts.size() + record.seconds.size());
+  scalars = {{"train/loss", record.loss},
+             {"train/lr", record.lr},
+             {"train/grad_norm", record.grad_norm},
+             {"train/samples_per_s", record.samples_per_s}};
   AddTagged(&scalars, "losses/", record.losses);
   AddTagged(&scalars, "counts/", record.counts);
   AddTagged(&scalars, "seconds/", record.seconds);

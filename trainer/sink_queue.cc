@@ -11,6 +11,12 @@
 #include "base/log.h"
 
 namespace vesalius::trainer {
+namespace {
+
+// How long a job may wait for others, since what a thread costs is mostly its waking up.
+constexpr std::chrono::milliseconds kGather{200};
+
+}  // namespace
 
 struct SinkQueue::State {
   std::string name;
@@ -18,6 +24,7 @@ struct SinkQueue::State {
   mutable std::mutex mutex;
   std::condition_variable wake, idle;
   std::deque<Job> jobs;
+  int flushing = 0;  // callers that wait for the jobs to be done
   bool working = false, closed = false, warned = false;
   std::int64_t dropped = 0;
 
@@ -31,22 +38,27 @@ struct SinkQueue::State {
     while (true) {
       wake.wait(lock, [&] { return closed || !jobs.empty(); });
       if (jobs.empty()) return;
-      Job job = std::move(jobs.front());
-      jobs.pop_front();
-      working = true;
-      lock.unlock();
-      std::string failure;
-      try {
-        job();
-      } catch (const std::exception& error) {
-        failure = error.what();
-      }
-      job = nullptr;
-      lock.lock();
-      working = false;
-      if (!failure.empty()) Failed(failure);
-      if (jobs.empty()) idle.notify_all();
+      wake.wait_for(lock, kGather, [&] { return closed || flushing > 0; });
+      while (!jobs.empty()) DoNext(lock);
+      idle.notify_all();
     }
+  }
+
+  void DoNext(std::unique_lock<std::mutex>& lock) {
+    Job job = std::move(jobs.front());
+    jobs.pop_front();
+    working = true;
+    lock.unlock();
+    std::string failure;
+    try {
+      job();
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+    job = nullptr;
+    lock.lock();
+    working = false;
+    if (!failure.empty()) Failed(failure);
   }
 
   void Failed(const std::string& failure) {
@@ -76,14 +88,19 @@ void SinkQueue::Post(Job job) {
       return;
     }
     state_->jobs.push_back(std::move(job));
+    if (state_->jobs.size() > 1 || state_->working) return;  // it is awake
   }
   state_->wake.notify_one();
 }
 
 bool SinkQueue::Flush(double seconds) {
   std::unique_lock<std::mutex> lock(state_->mutex);
-  return state_->idle.wait_for(lock, std::chrono::duration<double>(seconds),
-                               [&] { return state_->Done(); });
+  ++state_->flushing;
+  state_->wake.notify_one();
+  const bool done = state_->idle.wait_for(lock, std::chrono::duration<double>(seconds),
+                                          [&] { return state_->Done(); });
+  --state_->flushing;
+  return done;
 }
 
 std::int64_t SinkQueue::dropped() const {

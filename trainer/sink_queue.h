@@ -1,7 +1,8 @@
 // A queue between the training loop and one place that its record goes to (a file, a screen): a
 // thread of its own writes, so that a full, slow or stuck place never blocks a step. What does not
 // fit in the queue, and what cannot be written, is dropped and counted; the first failure is
-// warned of. Each place has its own, so that one that is stuck holds up no other.
+// warned of. Each place has its own, so that one that is stuck holds up no other. Jobs are done in
+// batches, a fifth of a second after they were posted.
 #pragma once
 
 #include <cstdint>
