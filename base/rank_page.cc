@@ -38,7 +38,7 @@ void WatchTheEnd() {
   struct sigaction action {};
   action.sa_handler = OnFatal;
   action.sa_flags = SA_RESETHAND | SA_NODEFER;
-  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGXCPU, SIGXFSZ})
+  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGXCPU})
     sigaction(signal, &action, nullptr);
   ::on_exit([](int code, void*) { SetExitCode(code); }, nullptr);
 }

@@ -30,6 +30,7 @@ using vesalius::ExitCode;
 int main(int argc, char** argv) {
   vesalius::launch::GuardStandardStreams();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of the write
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that must not grow further
   vesalius::log::Init(argv[0]);
   try {
     const ExitCode code = vesalius::launch::RunCommandLine(argv[0], {argv + 1, argv + argc});

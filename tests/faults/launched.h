@@ -18,19 +18,21 @@ class Launched {
   ~Launched() {
     for (const std::string& name : ListDir(training_.folder()))
       for (const std::string& node :
-           {std::string("node0"), std::string("node1"), std::string("node2"), HostName()})
+           {std::string("node0"), std::string("node1"), std::string("node2"), std::string("n1"),
+            std::string("n2"), std::string("n3"), std::string("n4"), HostName()})
         RemoveTree(MemoryFolder(run(name), node));
   }
 
   // The shell line that trains `name` for `steps` steps under an agent.
   std::string Line(const std::string& name, const std::string& flags, int steps,
                    const std::string& more = "") const {
-    return ProgramLine(StrCat("launch ", flags, " -- pretrain --preset tiny --data ",
-                              training_.data(), " --run ", run(name),
-                              " --set trainer.threads=1 --set trainer.checkpoint_every=3 "
-                              "--set trainer.eval_every=1000 --set dist.deadline=60 "
-                              "--set trainer.steps=",
-                              steps, " ", more));
+    return ProgramLine(StrCat("launch ", flags, " -- ", Words(name, steps, more)));
+  }
+  std::string Words(const std::string& name, int steps, const std::string& more = "") const {
+    return StrCat("pretrain --preset tiny --data ", training_.data(), " --run ", run(name),
+                  " --set trainer.threads=1 --set trainer.checkpoint_every=3 "
+                  "--set trainer.eval_every=1000 --set dist.deadline=60 --set trainer.steps=",
+                  steps, " ", more);
   }
   Outcome Run(const std::string& name, const std::string& flags, int steps,
               const std::string& more = "") const {

@@ -1,8 +1,12 @@
-// A storm: faults at random moments of one run under `vesalius launch`, which must end with the
-// parameters and the metrics of the run that nobody disturbed. What a batch system does, and no
-// more, is done here: an agent that was killed or left with 75 is started again, with as many ranks
-// as there are then. VESALIUS_STORM_FAULTS sets how many (20), VESALIUS_STORM_SEED which. A line a
-// fault: what it was, what was lost, how long until the next step.
+// A storm: faults at random moments of one run, which must end with the parameters and the metrics
+// of the run that nobody disturbed. Most of the time it is under `vesalius launch`; now and then it
+// moves to a Slurm cluster, for the faults that only a batch system knows (with VESALIUS_SLURM,
+// where Slurm is at hand). What a batch system does, and no more, is done here: an agent that was
+// killed or left with 75 is started again, with as many ranks as there are then.
+// VESALIUS_STORM_FAULTS sets how many (20), VESALIUS_STORM_SEED which. A line a fault: what it was,
+// what was lost, how long until the next step.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <optional>
@@ -11,11 +15,14 @@
 #include "base/rank_page.h"
 #include "launch/agent/rank_processes.h"
 #include "tests/faults/launched.h"
+#include "tests/faults/storm_slurm.h"
 
 namespace vesalius::launch {
 namespace {
 
-constexpr int kStepsAFault = 12, kMostRanks = 4;
+// Steps between two faults at most; what a stay on the cluster may take; one fault of so many is
+// one of the cluster.
+constexpr int kStepsAFault = 12, kStepsAStay = 600, kStayEvery = 14, kMostRanks = 4;
 const std::string kFixed = "--set trainer.slices=4 --set trainer.keep=4 ";
 
 long Given(const char* name, long usual) {
@@ -35,17 +42,27 @@ class Storm {
  public:
   Storm(long faults, long seed)
       : faults_(faults),
-        steps_(static_cast<int>(faults + 2) * kStepsAFault),
-        random_(static_cast<std::uint64_t>(seed), Purpose::kTest) {}
+        slurm_(std::getenv("VESALIUS_SLURM") != nullptr),
+        steps_(static_cast<int>((faults + 2) * kStepsAFault * 3 / 2 +
+                                (slurm_ ? faults / kStayEvery * kStepsAStay : 0))),
+        random_(static_cast<std::uint64_t>(seed), Purpose::kTest) {
+    if (slurm_) cluster_ = std::make_unique<StormCluster>();
+    for (int fault = 0; fault < kSlurmFaults; ++fault)
+      to_come_.push_back(static_cast<SlurmFault>(fault));
+    for (std::size_t i = to_come_.size(); i > 1; --i)
+      std::swap(to_come_[i - 1], to_come_[random_.Below(i)]);
+  }
 
   void Run() {
     const Outcome calm = launched_.Run("calm", "--ranks 2 --no-mpi", steps_, kFixed);
     ASSERT_EQ(calm.status, 0) << calm.output;
     Launch();
     for (long fault = 1; fault <= faults_; ++fault) {
-      ASSERT_TRUE(Reach(fault * kStepsAFault + static_cast<int>(random_.Below(kStepsAFault))))
-          << Log();
-      Strike(fault);
+      ASSERT_TRUE(Pass(static_cast<int>(random_.Below(kStepsAFault)))) << Log();
+      if (slurm_ && fault % kStayEvery == kStayEvery / 2)
+        StayOnTheCluster(fault);
+      else
+        Strike(fault);
       if (testing::Test::HasFailure()) FAIL() << Log();
     }
     ASSERT_TRUE(WaitUntil([&] { return !agent_->Running(); }, 600)) << Log();
@@ -62,7 +79,19 @@ class Storm {
 
  private:
   // Loses state on disk and in memory alike: needs an older checkpoint to fall back to.
-  enum Kind { kKill, kSegv, kAbort, kInSave, kHang, kAgent, kStop, kDamage, kSecondStart, kKinds };
+  enum Kind {
+    kKill,
+    kSegv,
+    kAbort,
+    kInSave,
+    kHang,
+    kAgent,
+    kStop,
+    kDamage,
+    kDiskFull,
+    kSecondStart,
+    kKinds
+  };
 
   void Launch() {
     ranks_ = 1 + static_cast<int>(random_.Below(kMostRanks));
@@ -94,13 +123,72 @@ class Storm {
     return ranks;
   }
 
-  bool Reach(std::int64_t step) {
+  // The run makes `steps` steps more.
+  bool Pass(std::int64_t steps) {
+    std::int64_t until = -1;
     return WaitUntil(
         [&] {
           const auto ranks = Ranks();
-          return !ranks.empty() && ranks[0].steps > 0 && ranks[0].step >= step;
+          if (ranks.empty() || ranks[0].steps == 0) return false;
+          if (until < 0) until = ranks[0].step + steps;
+          return ranks[0].step >= until;
         },
         120);
+  }
+
+  // Rank 0 on whichever node of the cluster it lives.
+  Rank RankZeroOnTheCluster() const {
+    for (const char* node : {"n1", "n2", "n3", "n4"}) {
+      const std::string memory = MemoryFolder(launched_.run("storm"), node);
+      for (const std::string& name : Exists(memory) ? ListDir(memory) : std::vector<std::string>())
+        if (const auto page =
+                name.starts_with("pages-") ? page::Read(memory + "/" + name, 0) : nullptr;
+            page != nullptr && ::kill(page->pid, 0) == 0)
+          return {page->pid, page->step, page->steps};
+    }
+    return {};
+  }
+
+  // Leaves the machine for the cluster, lets something happen there, and comes back.
+  void StayOnTheCluster(long number) {
+    const SlurmFault fault = to_come_[static_cast<std::size_t>(stays_++) % to_come_.size()];
+    EndAgent(SIGTERM, 75);
+    // A step takes 50 ms at least: the stay is to use up no more steps than were planned for.
+    cluster_->Submit(fault, launched_.run("storm"),
+                     launched_.Words("storm", steps_, kFixed + "--fault slow@1:0:always"));
+    Rank before;
+    const auto stepping = [&] {
+      before = RankZeroOnTheCluster();
+      return before.steps >= 8;
+    };
+    ASSERT_TRUE(WaitUntil(stepping, 90)) << cluster_->Told();
+    const double struck = Now();
+    const std::string what = cluster_->Strike(fault);
+    Rank after;
+    const auto again = [&] {
+      after = RankZeroOnTheCluster();
+      if (fault == SlurmFault::kController) return after.step >= before.step + 40;
+      return after.pid != before.pid && after.steps > 0;
+    };
+    ASSERT_TRUE(WaitUntil(again, 150)) << what << ": no step since\n" << cluster_->Told();
+    Tell(number, what, before, after, struck);
+    ASSERT_TRUE(cluster_->End(fault)) << what << ": not over\n" << cluster_->Told();
+    Launch();
+  }
+
+  // Counts and prints what a fault cost: rank 0 as it was then, and once it made a step again.
+  void Tell(long number, const std::string& what, const Rank& before, const Rank& after,
+            double struck) {
+    const double took = Now() - struck;
+    const std::int64_t from = after.pid == before.pid ? before.step : after.step - after.steps;
+    const std::int64_t lost = std::max<std::int64_t>(before.step - from, 0);
+    redone_ += lost;
+    waited_ += took;
+    longest_ = std::max(longest_, took);
+    std::printf("%4ld  %s at step %lld: %lld step(s) redone, stepping again after %.1f s\n", number,
+                what.c_str(), static_cast<long long>(before.step), static_cast<long long>(lost),
+                took);
+    std::fflush(stdout);
   }
 
   // Whether any rank is in a phase of a save, now or soon.
@@ -131,6 +219,8 @@ class Storm {
     if (kind == kDamage && trainer::Committed(launched_.run("storm")).size() < 2) kind = kAgent;
     int victim = static_cast<int>(random_.Below(static_cast<std::uint64_t>(ranks_)));
     if (kind == kInSave) victim = RankInSave().value_or(victim);
+    if (kind == kDiskFull && ranks_ == 1) kind = kKill;
+    if (kind == kDiskFull) return FillTheDisk(number);
     const std::vector<Rank> before = Ranks();
     if (before.empty()) return Strike(number);  // an attempt was just ending
     const auto v = static_cast<std::size_t>(victim);
@@ -182,16 +272,38 @@ class Storm {
         },
         90))
         << what << ": no step since";
-    const double took = Now() - struck;
-    const std::int64_t from = after[0].step - after[0].steps;  // where it went on
-    const std::int64_t lost = kind == kStop ? 0 : std::max<std::int64_t>(before[0].step - from, 0);
-    redone_ += lost;
-    waited_ += took;
-    longest_ = std::max(longest_, took);
-    std::printf("%4ld  %s at step %lld: %lld step(s) redone, stepping again after %.1f s\n", number,
-                what.c_str(), static_cast<long long>(before[0].step), static_cast<long long>(lost),
-                took);
+    Tell(number, what, before[0], after[0], struck);
+  }
+
+  // A rank but rank 0, which writes the metrics, cannot let its files grow: the next save is given
+  // up by all, and the one after the disk has room again is good.
+  void FillTheDisk(long number) {
+    const std::vector<Rank> ranks = Ranks();
+    if (ranks.empty()) return Strike(number);
+    const auto victim = 1 + random_.Below(static_cast<std::uint64_t>(ranks_ - 1));
+    const auto allow = [&](rlim_t bytes) {
+      const rlimit limit{bytes, RLIM_INFINITY};
+      return ::prlimit(ranks[victim].pid, RLIMIT_FSIZE, &limit, nullptr) == 0;
+    };
+    const double given_up = SavesGivenUp();
+    ASSERT_TRUE(allow(4096));
+    ASSERT_TRUE(WaitUntil([&] { return SavesGivenUp() > given_up; }, 60)) << "no save was given up";
+    ASSERT_TRUE(allow(RLIM_INFINITY));
+    const std::vector<std::string> then = trainer::Committed(launched_.run("storm"));
+    ASSERT_TRUE(WaitUntil([&] { return trainer::Committed(launched_.run("storm")) != then; }, 60))
+        << "no save since";
+    ASSERT_EQ(Ranks().at(0).pid, ranks[0].pid) << "the ranks were started again";
+    std::printf("%4ld  full disk of rank %d of %d at step %lld: a save given up, nothing lost\n",
+                number, static_cast<int>(victim), ranks_, static_cast<long long>(ranks[0].step));
     std::fflush(stdout);
+  }
+
+  // What the newest line of the metrics says.
+  double SavesGivenUp() const {
+    const std::string path = launched_.run("storm") + "/metrics.jsonl";
+    const std::string text = Shell("tail -n 1 " + path).output;
+    const auto line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+    return line.is_object() ? line.value("saves_abandoned", 0.0) : 0;
   }
 
   void EndAgent(int signal, int status) {
@@ -235,9 +347,13 @@ class Storm {
   }
 
   const long faults_;
+  const bool slurm_;
   const int steps_;
   Random random_;
   Launched launched_;
+  std::unique_ptr<StormCluster> cluster_;
+  std::vector<SlurmFault> to_come_;  // in turn
+  int stays_ = 0;
   std::unique_ptr<Background> agent_;
   std::string logs_;
   int ranks_ = 1, launches_ = 0;
@@ -247,7 +363,8 @@ class Storm {
 
 TEST(Storm, EndsWithTheReferenceParameters) {
   const long seed = Given("VESALIUS_STORM_SEED", 1), faults = Given("VESALIUS_STORM_FAULTS", 20);
-  std::printf("seed %ld, %ld faults\n", seed, faults);
+  std::printf("seed %ld, %ld faults%s\n", seed, faults,
+              std::getenv("VESALIUS_SLURM") == nullptr ? ", none of a batch system" : "");
   Storm(faults, seed).Run();
 }
 

@@ -51,6 +51,8 @@ class Cluster {
     return Trimmed(
         Shell("scontrol --oneliner show node " + node + " | tr ' ' '\\n' | sed -n 's/^State=//p'"));
   }
+  // All jobs are over.
+  bool WaitEmpty(int seconds) const;
   // A file that makes the prolog refuse `node`, or the health check drain it.
   void Flag(const std::string& kind, const std::string& node) const {
     WriteFileAtomic(dir_.path() + "/c/flags/" + kind + "." + node, "test\n");
@@ -71,6 +73,10 @@ bool WaitSlowly(const Condition& condition, int seconds) {
   return false;
 }
 
+inline bool Cluster::WaitEmpty(int seconds) const {
+  return WaitSlowly([&] { return Trimmed(Shell("squeue --noheader")).empty(); }, seconds);
+}
+
 // Trainings on a cluster: one data set, runs beside it.
 class SlurmTraining {
  public:
@@ -85,9 +91,9 @@ class SlurmTraining {
   // The ids of the jobs. Every step takes 50 ms at least: whatever befalls the cluster, it befalls
   // a running job, however quick the machine is.
   std::vector<std::string> Submit(const std::string& options, const std::string& words) const {
-    const Outcome outcome = cluster_.Program(
-        StrCat("submit --nodes 2 --ranks-per-node 1 --signal-margin 60 ", options, " -- ", words,
-               " --fault slow@1:0:always"));
+    const Outcome outcome =
+        cluster_.Program(StrCat("submit --nodes 2 --ranks-per-node 1 --signal-margin 60 ", options,
+                                " -- ", words, " --fault slow@1:0:always"));
     EXPECT_EQ(outcome.status, 0) << outcome.output;
     const std::string first = Split(outcome.output, '\n')[0];
     std::vector<std::string> ids;
