@@ -92,6 +92,8 @@ nlohmann::json DiffTensor(const Reader& a, const Reader& b, const TensorMeta& me
 }  // namespace
 
 nlohmann::json ListCheckpoints(const std::string& run_folder, bool every_byte) {
+  Require(Exists(run_folder + "/ATTEMPT") || IsDir(CheckpointFolder(run_folder)),
+          ExitCode::kInputMissing, run_folder, " is no run folder");
   Require(IsDir(run_folder), ExitCode::kInputMissing, "no run folder ", run_folder,
           "; check the spelling of the path");
   nlohmann::json list = nlohmann::json::array();

@@ -4,9 +4,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "checkpoints/catalogue.h"
+#include "checkpoints/reader.h"
 #include "launch/command.h"
 #include "launch/flags.h"
 #include "launch/output.h"
+#include "trainer/config.h"
 
 namespace vesalius::launch {
 namespace {
@@ -44,6 +46,13 @@ void PrintDiff(const nlohmann::json& found) {
   if (found["equal"]) Print("equal, bit for bit\n");
 }
 
+// What the run itself keeps, by the configuration of its newest good checkpoint.
+checkpoints::RetentionPolicy PolicyOf(const std::string& run) {
+  const checkpoints::Reader newest(checkpoints::ResolveStep(run, nullptr));
+  const trainer::Config config = trainer::ParseConfig(newest.info().config_text);
+  return {config.trainer.keep, config.checkpoint.keep_every, config.checkpoint.keep_best};
+}
+
 ExitCode Run(const Arguments& arguments) {
   const std::vector<std::string>& words = arguments.positional;
   const std::string& run = words[0];
@@ -73,9 +82,9 @@ ExitCode Run(const Arguments& arguments) {
     Print(StrCat("step ", words[2], action == "pin" ? " stays\n" : " is not pinned any more\n"));
   } else if (action == "prune") {
     takes(0);
-    checkpoints::RetentionPolicy policy;
-    policy.newest = FLAGS_keep;
-    Require(policy.newest >= 2, ExitCode::kUsage, "--keep must be at least 2");
+    Require(FLAGS_keep == 0 || FLAGS_keep >= 2, ExitCode::kUsage, "--keep must be at least 2");
+    checkpoints::RetentionPolicy policy = PolicyOf(run);
+    if (FLAGS_keep > 0) policy.newest = FLAGS_keep;
     found = checkpoints::Prune(run, policy);
     Print(StrCat(found["removed"].size(), " removed, ", found["kept"].get<int>(), " kept\n"));
   } else {
@@ -101,7 +110,7 @@ Command CheckpointsCommand() {
           "vesalius checkpoints $d/run diff 10 20\n"
           "vesalius checkpoints $d/run pin 10",
           {{"json", "FILE", "also writes what is found as JSON"},
-           {"keep", "N", "prune: newest checkpoints that stay, beside pinned ones"}},
+           {"keep", "N", "prune: newest checkpoints that stay (0: trainer.keep of the run)"}},
           Run};
 }
 

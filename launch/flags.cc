@@ -20,7 +20,7 @@ DEFINE_string(imagenome, "", "");
 DEFINE_string(images, "", "");
 DEFINE_string(in, "", "");
 DEFINE_string(json, "", "");
-DEFINE_int32(keep, 3, "");
+DEFINE_int32(keep, 0, "");
 DEFINE_string(labels, "auto", "");
 DEFINE_int64(limit, 0, "");
 DEFINE_string(links, "", "");

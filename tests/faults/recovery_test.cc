@@ -5,10 +5,8 @@
 #include <cstdlib>
 #include <random>
 
-#include "base/agent_watch.h"
-#include "base/rank_page.h"
-#include "launch/agent/rank_processes.h"
 #include "tests/faults/launched.h"
+#include "tests/faults/pages.h"
 
 namespace vesalius::launch {
 namespace {
@@ -19,31 +17,6 @@ int Times(const char* name, int usual) {
   const char* text = std::getenv(name);
   return text == nullptr ? usual : std::atoi(text);
 }
-
-// The pages of the newest attempt under an agent of one node on this machine.
-class Pages {
- public:
-  explicit Pages(std::string memory) : memory_(std::move(memory)) {}
-  std::shared_ptr<const page::Page> Of(int rank) const {
-    int newest = 0;
-    if (!Exists(memory_)) return nullptr;
-    for (const std::string& name : ListDir(memory_))
-      if (name.starts_with("pages-")) newest = std::max(newest, std::atoi(name.c_str() + 6));
-    return page::Read(PageFolder(memory_, newest), rank);
-  }
-  // Both ranks have made `steps` steps, and rank 0 is not process `old` any more.
-  bool Stepping(std::int64_t steps, pid_t old = 0) const {
-    return WaitUntil([&] {
-      for (int rank = 0; rank < 2; ++rank)
-        if (const auto page = Of(rank); page == nullptr || page->steps < steps || page->pid == old)
-          return false;
-      return true;
-    });
-  }
-
- private:
-  const std::string memory_;
-};
 
 // Ended; whether its parent has asked how does not matter.
 bool Gone(pid_t pid) {
