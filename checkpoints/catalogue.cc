@@ -93,9 +93,7 @@ nlohmann::json DiffTensor(const Reader& a, const Reader& b, const TensorMeta& me
 
 nlohmann::json ListCheckpoints(const std::string& run_folder, bool every_byte) {
   Require(Exists(run_folder + "/ATTEMPT") || IsDir(CheckpointFolder(run_folder)),
-          ExitCode::kInputMissing, run_folder, " is no run folder");
-  Require(IsDir(run_folder), ExitCode::kInputMissing, "no run folder ", run_folder,
-          "; check the spelling of the path");
+          ExitCode::kInputMissing, run_folder, " is no run folder; check the spelling of the path");
   nlohmann::json list = nlohmann::json::array();
   for (const std::string& folder : ListSteps(run_folder)) {
     nlohmann::json entry = {{"step", StepOfName(std::filesystem::path(folder).filename().string())},
