@@ -14,6 +14,7 @@
 #include "checkpoints/manifest.h"
 #include "checkpoints/plan.h"
 #include "tests/checkpoints/fixture.h"
+#include "tests/checkpoints/manifest_v1.h"
 #include "tests/util/temp_dir.h"
 
 namespace vesalius::checkpoints {
@@ -294,6 +295,15 @@ TEST_F(Checkpoint, LeftoversAreSweptAndReplaced) {
   MakeDirs(run() + "/ckpt/.trash-" + StepName(1));
   Save(2);
   EXPECT_THAT(ListDir(run() + "/ckpt"), ElementsAre(StepName(2)));
+}
+
+TEST_F(Checkpoint, VersionOneIsRead) {
+  Save(7, 3);
+  MakeVersionOne(step(7));
+  Reader(step(7)).Verify();
+  for (int rank = 0; rank < 2; ++rank) ExpectContent(step(7), 7, rank, 2);
+  FlipByte(step(7) + "/rank-0001.shard", 4);
+  EXPECT_EQ(Caught([&] { Reader(step(7)).Verify(); }).code, ExitCode::kInvalidData);
 }
 
 TEST_F(Checkpoint, InspectTellsWhatIsInside) {
