@@ -2,10 +2,13 @@
 // numbers or far too large, a bit of its parameters that flips.
 #pragma once
 
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "model/recipe.h"
+#include "trainer/fault.h"
+#include "trainer/train_step.h"
 
 namespace vesalius::trainer {
 
@@ -21,7 +24,9 @@ class GradientFault {
   std::vector<std::pair<at::Tensor, unsigned>> hooks_;
 };
 
-// Flips bit 14 of the first element of the first parameter.
-void FlipParameterBit(const std::vector<model::ParameterInfo>& parameters);
+// Before a step, after faults.At(): flips bit 14 of the first element of the first parameter when
+// that is due, and returns the fault of the gradients, to be kept for the step; null when there is
+// none.
+std::unique_ptr<GradientFault> ApplyParameterFaults(const Faults& faults, TrainStep& step);
 
 }  // namespace vesalius::trainer

@@ -1,11 +1,24 @@
 #include "trainer/step_spans.h"
 
 #include "base/event_log.h"
+#include "base/rank_page.h"
 
 namespace vesalius::trainer {
+namespace {
+
+page::PhaseTimes PagePhases(const std::vector<std::pair<std::string, double>>& phases) {
+  page::PhaseTimes times{};
+  for (int p = 0; p < page::kPhases; ++p)
+    for (const auto& [name, seconds] : phases)
+      if (name == page::Name(static_cast<page::Phase>(p))) times[p] += static_cast<float>(seconds);
+  return times;
+}
+
+}  // namespace
 
 void StepSpans::Step(const StepRecord& record, double start,
                      const std::vector<std::pair<std::string, double>>& phases) {
+  page::SetStep(record.step, PagePhases(phases));
   double total = 0;
   for (const auto& [phase, seconds] : phases) total += seconds;
   if (lead_)

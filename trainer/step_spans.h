@@ -1,5 +1,6 @@
-// A rank's steps in the run record: spans of the phases of every N-th step and of each slow one
-// (longer than twice the median), from rank 0 also every step's loss and duration.
+// What each rank tells of its steps: the phases of every one on its page (base/rank_page.h); in its
+// events spans of the phases of every N-th step and of each slow one (longer than twice the
+// median), from rank 0 also every step's loss and duration.
 #pragma once
 
 #include <cstdint>
