@@ -1,6 +1,6 @@
 // The configuration of a run as plain structs. trainer/config.proto documents the keys and holds
 // the defaults; this file only carries the values. All validation happens in LoadConfig, before
-// anything starts.
+// anything starts: of the text in trainer/config_text.h, of the values in trainer/config_values.h.
 #pragma once
 
 #include <string>
@@ -92,10 +92,6 @@ Config LoadConfig(const std::string& preset, const std::string& file,
 
 // A resolved configuration as a checkpoint keeps it.
 Config ParseConfig(const std::string& text);
-
-// Keys whose values differ between two resolved texts and may not change when a run goes on, as
-// "trainer.lr (0.001 -> 0.002)".
-std::vector<std::string> ForbiddenChanges(const std::string& before, const std::string& after);
 
 std::vector<std::string> PresetNames();
 

@@ -18,6 +18,7 @@
 #include "checkpoints/manifest.h"
 #include "checkpoints/source.h"
 #include "dist/bootstrap.h"
+#include "trainer/config_changes.h"
 #include "trainer/device.h"
 #include "trainer/initial_weights.h"
 #include "trainer/stop_signal.h"

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/strings.h"
 #include "trainer/config.h"
+#include "trainer/config_changes.h"
 
 namespace vesalius::trainer {
 namespace {

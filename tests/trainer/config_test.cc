@@ -1,5 +1,6 @@
 // Configuration: presets, settings, nearest names, ranges, what may change on resume.
 #include "trainer/config.h"
+#include "trainer/config_changes.h"
 
 #include <gtest/gtest.h>
 
