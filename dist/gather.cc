@@ -78,11 +78,21 @@ class GatherFunction : public torch::autograd::Function<GatherFunction> {
 
 }  // namespace
 
-std::vector<std::int64_t> GatherCounts(Communicator& comm, std::string_view name, std::int64_t mine,
-                                       CallSite site) {
-  Counts counts(comm.size(), 0);
-  counts[comm.rank()] = mine;
-  AllReduceNow(comm, name, counts, site);
+Counts GatherCounts(Communicator& comm, std::string_view name, std::int64_t mine, CallSite site) {
+  return GatherCounts(comm, name, std::span<const std::int64_t>(&mine, 1), site)[0];
+}
+
+std::vector<Counts> GatherCounts(Communicator& comm, std::string_view name,
+                                 std::span<const std::int64_t> mine, CallSite site) {
+  const auto ranks = static_cast<std::size_t>(comm.size());
+  Counts all(mine.size() * ranks, 0);  // by kind, then rank
+  for (std::size_t kind = 0; kind < mine.size(); ++kind)
+    all[kind * ranks + static_cast<std::size_t>(comm.rank())] = mine[kind];
+  AllReduceNow(comm, name, all, site);
+  std::vector<Counts> counts;
+  for (auto of_kind = all.begin(); of_kind != all.end();
+       of_kind += static_cast<std::ptrdiff_t>(ranks))
+    counts.emplace_back(of_kind, of_kind + static_cast<std::ptrdiff_t>(ranks));
   return counts;
 }
 

@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
 #include <vector>
 
 #include "dist/communicator.h"
@@ -14,6 +15,10 @@ namespace vesalius::dist {
 // Rows held by every rank (one collective): counts[r].
 std::vector<std::int64_t> GatherCounts(Communicator& comm, std::string_view name, std::int64_t mine,
                                        CallSite site = CallSite::current());
+// The same for several kinds of rows at once: counts[kind][r].
+std::vector<std::vector<std::int64_t>> GatherCounts(Communicator& comm, std::string_view name,
+                                                    std::span<const std::int64_t> mine,
+                                                    CallSite site = CallSite::current());
 
 // x: [counts[rank], ...] -> [sum(counts), ...], rows in rank order. float32 and float64.
 // Every rank must run the backward of every gather it ran forward, in the same order on all ranks;

@@ -33,6 +33,50 @@ at::Tensor Flat(const std::vector<at::Tensor>& parts, const std::vector<at::Tens
   return at::cat(flat);
 }
 
+using Counts = std::vector<std::int64_t>;  // rows by rank
+
+std::int64_t FirstOf(const dist::Communicator& comm, const Counts& counts) {
+  return std::accumulate(counts.begin(), counts.begin() + comm.rank(), std::int64_t{0});
+}
+
+// Rows of the slices of all ranks.
+at::Tensor GatherSlices(dist::Communicator& comm, const std::string& name,
+                        const std::vector<at::Tensor>& own, const Counts& counts) {
+  const at::Tensor rows = at::cat(own);
+  const at::ScalarType type = rows.scalar_type(), sent = type == at::kChar ? at::kByte : type;
+  return dist::GatherRowsDetached(comm, name, rows.view(sent), counts).view(type);
+}
+
+// What the losses read of a batch but its features.
+BatchTensors GatherLabels(dist::Communicator& comm, std::span<const BatchTensors> own,
+                          const Counts& images, const Counts& texts) {
+  const auto gather = [&](const char* name, at::Tensor BatchTensors::*field, const Counts& counts) {
+    std::vector<at::Tensor> of_slices;
+    for (const BatchTensors& slice : own) of_slices.push_back(slice.*field);
+    return GatherSlices(comm, name, of_slices, counts);
+  };
+  BatchTensors whole;
+  whole.boxes = gather("boxes", &BatchTensors::boxes, images);
+  whole.box_valid = gather("box_valid", &BatchTensors::box_valid, images);
+  whole.region_labels = gather("region_labels", &BatchTensors::region_labels, images);
+  whole.region_abnormal = gather("region_abnormal", &BatchTensors::region_abnormal, images);
+  whole.image_labels = gather("image_labels", &BatchTensors::image_labels, images);
+  whole.region_truth = gather("region_truth", &BatchTensors::region_truth, images);
+  whole.report_hash = gather("report_hash", &BatchTensors::report_hash, images);
+  whole.signatures = gather("signatures", &BatchTensors::signatures, texts);
+  std::int64_t first = FirstOf(comm, texts);
+  std::vector<at::Tensor> region_text;
+  for (const BatchTensors& slice : own) {
+    region_text.push_back(Renumbered(slice.region_text, first));
+    first += slice.signatures.size(0);
+  }
+  whole.region_text = GatherSlices(comm, "region_text", region_text, images);
+  // The losses ask these for their rows only.
+  whole.image = at::empty({whole.boxes.size(0), 0}, own[0].image.options());
+  whole.texts = at::empty({whole.signatures.size(0), 0}, own[0].texts.options());
+  return whole;
+}
+
 }  // namespace
 
 FixedSlices::FixedSlices(model::Recipe& recipe, const std::vector<model::ParameterInfo>& parameters,
@@ -43,62 +87,62 @@ FixedSlices::FixedSlices(model::Recipe& recipe, const std::vector<model::Paramet
       comm_(comm),
       alone_(comm.Split("slices.alone", comm.rank())) {}
 
-FixedSlices::Gathered FixedSlices::Gather(const std::string& name,
-                                          const std::vector<at::Tensor>& own) {
-  const at::Tensor rows = at::cat(own);
-  const std::vector<std::int64_t> counts = dist::GatherCounts(comm_, name, rows.size(0));
-  const at::ScalarType type = rows.scalar_type(), sent = type == at::kChar ? at::kByte : type;
-  return {dist::GatherRowsDetached(comm_, name, rows.view(sent), counts).view(type),
-          std::accumulate(counts.begin(), counts.begin() + comm_.rank(), std::int64_t{0})};
-}
-
-BatchTensors FixedSlices::GatherLabels(std::span<const BatchTensors> own) {
-  const auto gather = [&](const char* name, at::Tensor BatchTensors::*field) {
-    std::vector<at::Tensor> of_slices;
-    for (const BatchTensors& slice : own) of_slices.push_back(slice.*field);
-    return Gather(name, of_slices);
-  };
-  BatchTensors whole;
-  whole.boxes = gather("boxes", &BatchTensors::boxes).rows;
-  whole.box_valid = gather("box_valid", &BatchTensors::box_valid).rows;
-  whole.region_labels = gather("region_labels", &BatchTensors::region_labels).rows;
-  whole.region_abnormal = gather("region_abnormal", &BatchTensors::region_abnormal).rows;
-  whole.image_labels = gather("image_labels", &BatchTensors::image_labels).rows;
-  whole.region_truth = gather("region_truth", &BatchTensors::region_truth).rows;
-  whole.report_hash = gather("report_hash", &BatchTensors::report_hash).rows;
-  const Gathered signatures = gather("signatures", &BatchTensors::signatures);
-  whole.signatures = signatures.rows;
-  std::int64_t first = signatures.first;
-  std::vector<at::Tensor> region_text;
-  for (const BatchTensors& slice : own) {
-    region_text.push_back(Renumbered(slice.region_text, first));
-    first += slice.signatures.size(0);
+// Rows of every kind are counted first, in one collective.
+FixedSlices::Whole FixedSlices::Gather(std::span<const BatchTensors> own,
+                                       std::span<const Features> encoded) {
+  constexpr std::size_t kImages = 0, kTexts = 1, kFeatures = 2;
+  std::vector<std::int64_t> mine(kFeatures + encoded[0].size(), 0);
+  for (std::size_t s = 0; s < own.size(); ++s) {
+    mine[kImages] += own[s].boxes.size(0);
+    mine[kTexts] += own[s].signatures.size(0);
+    std::size_t next = kFeatures;
+    for (const auto& [name, rows] : encoded[s]) mine[next++] += rows.size(0);
   }
-  whole.region_text = Gather("region_text", region_text).rows;
-  // The losses ask these for their rows only.
-  whole.image = at::empty({whole.boxes.size(0), 0}, own[0].image.options());
-  whole.texts = at::empty({whole.signatures.size(0), 0}, own[0].texts.options());
+  const std::vector<Counts> counts = dist::GatherCounts(comm_, "rows of slices", mine);
+
+  Whole whole;
+  std::size_t next = kFeatures;
+  for (const auto& [name, rows] : encoded[0]) {
+    std::vector<at::Tensor> of_slices;
+    for (const Features& slice : encoded) of_slices.push_back(slice.at(name).detach());
+    whole.first[name] = FirstOf(comm_, counts[next]);
+    whole.features[name] =
+        GatherSlices(comm_, name, of_slices, counts[next++]).requires_grad_(true);
+  }
+  whole.labels = GatherLabels(comm_, own, counts[kImages], counts[kTexts]);
   return whole;
 }
 
-// Carries the gradients of the gathered features (`whole[...].rows.grad()`) back through each
-// slice.
-at::Tensor FixedSlices::SumGradients(std::vector<Features> encoded,
-                                     const std::map<std::string, Gathered>& whole,
+// Of the whole batch. Leaves the gradients of the features with them, and those of the parameters
+// that the losses use themselves in `gradients`.
+std::vector<NamedLoss> FixedSlices::Loss(Whole* whole, const std::vector<at::Tensor>& trained,
+                                         std::vector<at::Tensor>* gradients) {
+  std::vector<at::Tensor> inputs = trained;
+  for (const auto& [name, rows] : whole->features) inputs.push_back(rows);
+  std::vector<NamedLoss> losses = recipe_.Loss(whole->features, whole->labels, *alone_);
+  *gradients = torch::autograd::grad({WeightedSum(losses)}, inputs, {}, std::nullopt,
+                                     /*create_graph=*/false, /*allow_unused=*/true);
+  std::size_t next = trained.size();
+  for (const auto& [name, rows] : whole->features) rows.mutable_grad() = (*gradients)[next++];
+  gradients->resize(trained.size());
+  return losses;
+}
+
+// Carries the gradients of the gathered features back through each slice.
+at::Tensor FixedSlices::SumGradients(std::vector<Features> encoded, const Whole& whole,
                                      const std::vector<at::Tensor>& trained,
                                      std::vector<bool>* took_part) {
   std::vector<at::Tensor> by_slice;
-  std::map<std::string, std::int64_t> done;
+  std::map<std::string, std::int64_t> first = whole.first;  // of the slice
   for (Features& features : encoded) {
     std::vector<at::Tensor> outputs, gradients;
     for (const auto& [name, rows] : features) {
-      const Gathered& gathered = whole.at(name);
-      const std::int64_t begin = gathered.first + done[name];
-      done[name] += rows.size(0);
-      const at::Tensor& gradient = gathered.rows.grad();
+      const std::int64_t begin = first[name];
+      first[name] += rows.size(0);
+      const at::Tensor& gradient = whole.features.at(name).grad();
       if (!gradient.defined() || !rows.requires_grad()) continue;
       outputs.push_back(rows);
-      gradients.push_back(gradient.slice(0, begin, begin + rows.size(0)).clone());
+      gradients.push_back(gradient.slice(0, begin, first[name]).clone());
     }
     std::vector<at::Tensor> parts(trained.size());
     if (!outputs.empty())
@@ -135,30 +179,14 @@ std::vector<NamedLoss> FixedSlices::ForwardBackward(std::int64_t step, bool audi
   clock.Mark("forward");
   lap();
 
-  std::map<std::string, Gathered> whole;
-  Features features;
-  for (const auto& [name, rows] : encoded[0]) {
-    std::vector<at::Tensor> of_slices;
-    for (const Features& slice : encoded) of_slices.push_back(slice.at(name).detach());
-    whole[name] = Gather(name, of_slices);
-    features[name] = whole[name].rows.requires_grad_(true);
-  }
-  const BatchTensors labels = GatherLabels(own);
+  Whole whole = Gather(own, encoded);
   clock.Mark("gather");
   gather_s_ += lap();
 
-  std::vector<at::Tensor> trained, inputs;
+  std::vector<at::Tensor> trained, of_loss;
   for (const model::ParameterInfo& parameter : parameters_)
     if (parameter.tensor.requires_grad()) trained.push_back(parameter.tensor);
-  inputs = trained;
-  for (const auto& [name, rows] : features) inputs.push_back(rows);
-  std::vector<NamedLoss> losses = recipe_.Loss(features, labels, *alone_);
-  std::vector<at::Tensor> of_loss =
-      torch::autograd::grad({WeightedSum(losses)}, inputs, {}, std::nullopt,
-                            /*create_graph=*/false, /*allow_unused=*/true);
-  std::size_t next = trained.size();
-  for (const auto& [name, rows] : features) rows.mutable_grad() = of_loss[next++];
-  of_loss.resize(trained.size());
+  std::vector<NamedLoss> losses = Loss(&whole, trained, &of_loss);
   clock.Mark("loss");
   loss_s_ += lap();
 

@@ -39,15 +39,16 @@ class FixedSlices {
   std::string Cost() const;
 
  private:
-  // Rows of all slices, and where this rank's begin.
-  struct Gathered {
-    at::Tensor rows;
-    std::int64_t first = 0;
+  // The whole batch, as every rank has it.
+  struct Whole {
+    model::Features features;  // leaves, whose gradients come back to the slices
+    model::BatchTensors labels;
+    std::map<std::string, std::int64_t> first;  // where this rank's rows of a feature begin
   };
-  Gathered Gather(const std::string& name, const std::vector<at::Tensor>& own);
-  model::BatchTensors GatherLabels(std::span<const model::BatchTensors> own);
-  at::Tensor SumGradients(std::vector<model::Features> encoded,
-                          const std::map<std::string, Gathered>& whole,
+  Whole Gather(std::span<const model::BatchTensors> own, std::span<const model::Features> encoded);
+  std::vector<model::NamedLoss> Loss(Whole* whole, const std::vector<at::Tensor>& trained,
+                                     std::vector<at::Tensor>* gradients);
+  at::Tensor SumGradients(std::vector<model::Features> encoded, const Whole& whole,
                           const std::vector<at::Tensor>& trained, std::vector<bool>* took_part);
 
   model::Recipe& recipe_;

@@ -112,6 +112,18 @@ TEST_P(Gather, CountsAndDetachedRows) {
   });
 }
 
+TEST_P(Gather, CountsOfSeveralKinds) {
+  OnRanks(GetParam(), [](Communicator& comm) {
+    const Counts rows = RowCounts(comm.size());
+    const Counts mine = {rows[comm.rank()], 0, comm.rank() + 1};
+    const std::vector<Counts> counts = GatherCounts(comm, "kinds", mine);
+    ASSERT_EQ(counts.size(), 3);
+    EXPECT_EQ(counts[0], rows);
+    EXPECT_EQ(counts[1], Counts(comm.size(), 0));
+    for (int r = 0; r < comm.size(); ++r) EXPECT_EQ(counts[2][r], r + 1);
+  });
+}
+
 TEST_P(Gather, WrongRowCountIsABug) {
   OnRanks(GetParam(), [](Communicator& comm) {
     const Counts counts(comm.size(), 3);
