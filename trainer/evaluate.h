@@ -21,8 +21,8 @@ struct EvaluateOptions {
 // Prints a table (rank 0), writes the JSON file, returns the figures.
 nlohmann::json Evaluate(const EvaluateOptions& options);
 
-// Some images of split test of `data` with the boxes that a run's newest checkpoint predicts, as PNG
-// files in `folder`. On the CPU, without other ranks.
+// Some images of split test of `data` with the boxes that a run's newest checkpoint predicts, as
+// PNG files in `folder`. On the CPU, without other ranks.
 void DrawPictures(const std::string& checkpoint, const std::string& data,
                   const std::string& folder);
 

@@ -68,7 +68,8 @@ std::vector<TensorView> BoxesOf(const std::string& name, Role role, const at::Te
 // A tensor over memory that the batch owns.
 template <typename Values>
 at::Tensor Wrap(const Values& values, at::IntArrayRef shape, at::ScalarType type) {
-  return at::from_blob(const_cast<typename Values::value_type*>(values.data()), shape, at::TensorOptions().dtype(type));
+  return at::from_blob(const_cast<typename Values::value_type*>(values.data()), shape,
+                       at::TensorOptions().dtype(type));
 }
 
 }  // namespace

@@ -38,18 +38,26 @@ void RecordFile::Open() {
   size_ = none ? 0 : size;  // a device has none
 }
 
-void RecordFile::Append(std::string_view piece) {
+void RecordFile::Write() {
+  const std::string pieces = std::exchange(pieces_, {});
+  if (pieces.empty()) return;
   try {
-    file_->Write(piece);
+    file_->Write(pieces);
   } catch (const Error&) {
     std::error_code ignored;
     std::filesystem::resize_file(path_, size_, ignored);
     throw;
   }
-  size_ += piece.size();
+  size_ += pieces.size();
+}
+
+void RecordFile::Sync() {
+  Write();
+  file_->Sync();
 }
 
 void RecordFile::CutLines(int attempt, std::int64_t step) {
+  Write();
   if (!std::filesystem::is_regular_file(path_)) return;
   const std::string content = ReadFile(path_);
   const std::size_t kept = KeptLength(content, step);

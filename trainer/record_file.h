@@ -1,5 +1,6 @@
-// A file of the run record that grows by whole pieces (a line, a frame): a piece that could only be
-// written in part, on a full disk, is cut off again, so that what follows it can be read.
+// A file of the run record that grows by whole pieces (lines, frames), several with one write: what
+// could only be written in part, on a full disk, is cut off again, so that what follows it can be
+// read.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,10 @@ class RecordFile {
   // Appends to what is there. Errors here and below: kCannotCreate, naming the path.
   explicit RecordFile(std::string path);
 
-  void Append(std::string_view piece);
-  void Sync() { file_->Sync(); }
+  // Kept until Write().
+  void Append(std::string_view piece) { pieces_ += piece; }
+  void Write();
+  void Sync();
 
   // For lines of JSON whose "step" ascends: moves the lines past `step`, and a torn last one, to
   // the end of `path`.`attempt`. What moves is on disk there before it leaves here.
@@ -28,6 +31,7 @@ class RecordFile {
 
   const std::string path_;
   std::unique_ptr<OutputFile> file_;
+  std::string pieces_;
   std::uint64_t size_ = 0;  // of whole pieces
 };
 

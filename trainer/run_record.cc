@@ -124,6 +124,10 @@ struct Lines {
   RecordFile metrics, evals;
   explicit Lines(const std::string& folder)
       : metrics(folder + "/metrics.jsonl"), evals(folder + "/evals.jsonl") {}
+  void Write() {
+    metrics.Write();
+    evals.Write();
+  }
   void Cut(int attempt, std::int64_t step) {
     metrics.CutLines(attempt, step);
     evals.CutLines(attempt, step);
@@ -150,8 +154,9 @@ struct RunRecord::Impl {
         progress(std::make_shared<Progress>(
             Progress::Options{options.resumed_step, options.total_steps, TerminalColumns()},
             std::cerr, Seconds)),
-        to_lines(options.run_folder + "/metrics.jsonl", kQueue),
-        to_board(options.run_folder + "/events", kQueue),
+        to_lines(options.run_folder + "/metrics.jsonl", kQueue,
+                 [lines = lines] { lines->Write(); }),
+        to_board(options.run_folder + "/events", kQueue, [board = board] { board->Write(); }),
         to_screen("the screen", kQueue),
         to_prometheus("the file for Prometheus", 1) {
     lines->Cut(options.attempt, options.resumed_step);

@@ -21,6 +21,7 @@ constexpr std::chrono::milliseconds kGather{200};
 struct SinkQueue::State {
   std::string name;
   std::size_t capacity;
+  Job finish;
   mutable std::mutex mutex;
   std::condition_variable wake, idle;
   std::deque<Job> jobs;
@@ -28,8 +29,8 @@ struct SinkQueue::State {
   bool working = false, closed = false, warned = false;
   std::int64_t dropped = 0;
 
-  State(std::string its_name, std::size_t its_capacity)
-      : name(std::move(its_name)), capacity(its_capacity) {}
+  State(std::string its_name, std::size_t its_capacity, Job its_finish)
+      : name(std::move(its_name)), capacity(its_capacity), finish(std::move(its_finish)) {}
 
   bool Done() const { return jobs.empty() && !working; }
 
@@ -39,37 +40,39 @@ struct SinkQueue::State {
       wake.wait(lock, [&] { return closed || !jobs.empty(); });
       if (jobs.empty()) return;
       wake.wait_for(lock, kGather, [&] { return closed || flushing > 0; });
-      while (!jobs.empty()) DoNext(lock);
+      std::deque<Job> batch;
+      batch.swap(jobs);
+      working = true;
+      lock.unlock();
+      std::string failure;
+      std::int64_t failed = 0;
+      for (Job& job : batch) {
+        failed += Do(job, &failure) ? 0 : 1;
+        job = nullptr;
+      }
+      if (finish && !Do(finish, &failure)) failed = static_cast<std::int64_t>(batch.size());
+      lock.lock();
+      working = false;
+      dropped += failed;
+      if (failed > 0 && !std::exchange(warned, true))
+        log::Warning(name, ": ", failure, "; the run goes on, what cannot be written is counted");
       idle.notify_all();
     }
   }
 
-  void DoNext(std::unique_lock<std::mutex>& lock) {
-    Job job = std::move(jobs.front());
-    jobs.pop_front();
-    working = true;
-    lock.unlock();
-    std::string failure;
+  static bool Do(const Job& job, std::string* failure) {
     try {
       job();
+      return true;
     } catch (const std::exception& error) {
-      failure = error.what();
+      *failure = error.what();
+      return false;
     }
-    job = nullptr;
-    lock.lock();
-    working = false;
-    if (!failure.empty()) Failed(failure);
-  }
-
-  void Failed(const std::string& failure) {
-    ++dropped;
-    if (!std::exchange(warned, true))
-      log::Warning(name, ": ", failure, "; the run goes on, what cannot be written is counted");
   }
 };
 
-SinkQueue::SinkQueue(std::string name, std::size_t capacity)
-    : state_(std::make_shared<State>(std::move(name), capacity)) {
+SinkQueue::SinkQueue(std::string name, std::size_t capacity, Job finish)
+    : state_(std::make_shared<State>(std::move(name), capacity, std::move(finish))) {
   std::thread([state = state_] { state->Run(); }).detach();  // it may hang: see the destructor
 }
 
@@ -88,7 +91,7 @@ void SinkQueue::Post(Job job) {
       return;
     }
     state_->jobs.push_back(std::move(job));
-    if (state_->jobs.size() > 1 || state_->working) return;  // it is awake
+    if (state_->jobs.size() > 1 || state_->working) return;  // the thread knows, or will look
   }
   state_->wake.notify_one();
 }

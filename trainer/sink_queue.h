@@ -16,8 +16,9 @@ class SinkQueue {
  public:
   using Job = std::function<void()>;  // throws Error when it cannot write
 
-  // `name` for the warning. Jobs own what they touch: one that hangs outlives the queue.
-  SinkQueue(std::string name, std::size_t capacity);
+  // `name` for the warning. `finish` follows each batch of jobs; when it fails, all of them have.
+  // Jobs own what they touch: one that hangs outlives the queue.
+  SinkQueue(std::string name, std::size_t capacity, Job finish = {});
   // Waits for the jobs so far, a second at most.
   ~SinkQueue();
   SinkQueue(const SinkQueue&) = delete;

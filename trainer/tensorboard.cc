@@ -62,6 +62,7 @@ void EventWriter::SessionStart(std::int64_t first_step) {
   start.set_step(first_step);
   start.mutable_session_log()->set_status(SessionLogProto::START);
   Append(start.SerializeAsString());
+  Write();
 }
 
 void EventWriter::Append(const std::string& message) { file_.Append(TfRecord(message)); }

@@ -20,8 +20,9 @@ class EventWriter {
 
   // Points at steps >= `first_step`, of this file too, are superseded by what follows.
   void SessionStart(std::int64_t first_step);
-  // One event with all values, by tag, in one write.
+  // One event with all values, by tag; in the file after Write().
   void Scalars(std::int64_t step, const std::vector<std::pair<std::string, double>>& values);
+  void Write() { file_.Write(); }
   void Sync() { file_.Sync(); }
 
  private:

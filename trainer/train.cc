@@ -262,9 +262,11 @@ ExitCode Session::Leave(std::int64_t step) {
 
 ExitCode Session::Finish(std::int64_t step) {
   if (lead_) {
-    log::Info(comm_trace_.Summary());
-    if (train_step_.slices() != nullptr) log::Info(train_step_.slices()->Cost());
     record_->Flush();
+    if (step > first_step_) {
+      log::Info(comm_trace_.Summary());
+      if (train_step_.slices() != nullptr) log::Info(train_step_.slices()->Cost());
+    }
   }
   checkpoints_.MarkDone(step);
   return ExitCode::kFinished;

@@ -85,6 +85,7 @@ void Coordinator::Begin(double now) {
   ++attempt_;
   stepped_ = false;
   committed_before_ = committed_;
+  began_before_ = std::max(began_before_, began_);
   cause_.reset();
   scored_steps_ = 0;
   slow_windows_.clear();
@@ -129,6 +130,7 @@ void Coordinator::Run(double now) {
   for (const RankView& rank : ranks) {
     deadlines_.Learn(rank);
     committed_ = std::max(committed_, rank.committed);
+    if (rank.steps > 0) began_ = rank.step - rank.steps;
     all_stepped = all_stepped && rank.steps > 0;
   }
   if (all_stepped && !stepped_) observer_.stepping(attempt_);
@@ -189,7 +191,8 @@ void Coordinator::FlagSlow(const std::vector<RankView>& ranks) {
 void Coordinator::Decide(double now) {
   const int spares = static_cast<int>(Usable(now).size()) - options_.nodes +
                      (nodes_.count(cause_->node) != 0 && nodes_.at(cause_->node).dropped ? 1 : 0);
-  decision_ = ladder_.After({*cause_, stepped_, committed_ > committed_before_}, spares);
+  const bool further = began_before_ >= 0 && began_ > began_before_;
+  decision_ = ladder_.After({*cause_, stepped_, committed_ > committed_before_, further}, spares);
   if (save_ && decision_.again) {
     const int code = static_cast<int>(ExitCode::kSavedResumable);
     decision_ = {.code = code, .action = "leaving, as was asked; start again to go on"};

@@ -87,6 +87,7 @@ class Coordinator {
   bool save_ = false;
   bool stepped_ = false;
   std::int64_t committed_ = -1, committed_before_ = -1;
+  std::int64_t began_ = -1, began_before_ = -1;  // the step that an attempt went on from
   std::optional<Cause> cause_;
   Decision decision_;
   double launcher_failed_ = 0;                       // since when; moves along while it is well

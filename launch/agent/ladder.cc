@@ -50,11 +50,11 @@ Decision Ladder::After(const AttemptEnd& end, int spares) {
     return {.again = true, .wait = std::exp2(launch_failures_ - 1), .action = "launching again"};
   }
   launch_failures_ = 0;
-  without_commit_ = end.committed ? 0 : without_commit_ + 1;
+  without_commit_ = end.committed ? 0 : end.further ? 1 : without_commit_ + 1;
   without_step_ = end.stepped ? 0 : without_step_ + 1;
   if (without_commit_ >= kMostWithoutCommit)
     return Leave(Code(ExitCode::kGaveUp),
-                 StrCat(without_commit_, " attempts in a row committed no checkpoint"));
+                 StrCat(without_commit_, " attempts in a row saved nothing"));
   if (cause.kind == Cause::kNodeLost) return Without(cause.node, spares, Code(ExitCode::kPeerLost));
   if (cause.kind == Cause::kUnhealthy || cause.code == Code(ExitCode::kNodeUnhealthy))
     return Without(cause.node, spares, Code(ExitCode::kNodeUnhealthy));

@@ -14,6 +14,7 @@ struct AttemptEnd {
   Cause cause;
   bool stepped = false;    // at least one step was made
   bool committed = false;  // at least one checkpoint was
+  bool further = false;    // it began behind where others did: the one before had saved in memory
 };
 
 struct Decision {

@@ -162,6 +162,7 @@ TEST(LadderTest, GivesUpAfterThreeAttemptsWithoutACommit) {
   EXPECT_TRUE(ladder.After({Dead(), true, false}, 0).again);
   EXPECT_TRUE(ladder.After({Dead(), true, true}, 0).again) << "a commit begins a new count";
   EXPECT_TRUE(ladder.After({Dead(), true, false}, 0).again);
+  EXPECT_TRUE(ladder.After({Dead(), true, false, true}, 0).again) << "so does state in memory";
   EXPECT_TRUE(ladder.After({Dead(), true, false}, 0).again);
   EXPECT_EQ(ladder.After({Dead(), true, false}, 0).code, 93);
 }

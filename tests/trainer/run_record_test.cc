@@ -183,14 +183,17 @@ TEST(RunRecordTest, APartlyWrittenLineIsCutOff) {
   const TempDir dir;
   RecordFile file(dir.path() + "/lines");
   file.Append("{\"step\":1}\n");
+  file.Write();
   rlimit before{};
   ::getrlimit(RLIMIT_FSIZE, &before);
   const rlimit small{20, before.rlim_max};
   std::signal(SIGXFSZ, SIG_IGN);
   ::setrlimit(RLIMIT_FSIZE, &small);
-  EXPECT_THROW(file.Append("{\"step\":2,\"loss\":0.125}\n"), Error);
+  file.Append("{\"step\":2,\"loss\":0.125}\n");
+  EXPECT_THROW(file.Write(), Error);
   ::setrlimit(RLIMIT_FSIZE, &before);
   file.Append("{\"step\":3}\n");
+  file.Write();
   EXPECT_EQ(ReadFile(dir.path() + "/lines"), "{\"step\":1}\n{\"step\":3}\n");
 }
 

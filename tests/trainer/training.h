@@ -149,11 +149,11 @@ inline pid_t PidOfRank(const std::string& run, int rank) {
 }
 
 // Starts `run` and sends `signal` to `rank` once `step` steps are in the metrics: it must commit
-// and leave with 75.
+// and leave with 75. A step takes 50 ms at least, so that it does not end before.
 inline void StopTraining(const Training& training, const std::string& run, const Launch& launch,
                          const std::string& more, int step, int rank, int signal) {
   const std::string folder = training.run(run);
-  Background job(training.Line(run, launch, more), folder + ".log");
+  Background job(training.Line(run, launch, more + " --fault slow@1:0:always"), folder + ".log");
   ASSERT_TRUE(WaitUntil(
       [&] { return !job.Running() || static_cast<int>(Metrics(folder).size()) >= step; }));
   ::kill(PidOfRank(folder, rank), signal);
