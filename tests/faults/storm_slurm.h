@@ -78,8 +78,6 @@ class StormCluster {
     RemoveTree(run_ + "/STOP");
     if (fault == SlurmFault::kDaemon) cluster_.Script("start " + nodes_.back());
     if (fault == SlurmFault::kPowerCut) cluster_.Script("start " + nodes_.front());
-    if (fault == SlurmFault::kDrain)
-      cluster_.Shell("scontrol update nodename=" + nodes_.back() + " state=resume");
     return ended && WaitSlowly([&] { return Idle() == 4; }, 90);
   }
 
@@ -89,7 +87,12 @@ class StormCluster {
   }
 
  private:
+  // Nodes that can be used again, once a site's admin has looked at those that were drained: by us,
+  // or by Slurm itself, when what ran on them could not be ended.
   int Idle() const {
+    cluster_.Shell(
+        "for node in $(sinfo --noheader --Node --partition=train --states=drain --format=%N); do "
+        "scontrol update nodename=$node state=resume; done");
     return std::atoi(
         cluster_.Shell("sinfo --noheader --Node --partition=train --format=%T | grep -c idle")
             .output.c_str());

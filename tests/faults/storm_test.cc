@@ -162,6 +162,10 @@ class Storm {
       return before.steps >= 8;
     };
     ASSERT_TRUE(WaitUntil(stepping, 90)) << cluster_->Told();
+    if (fault == SlurmFault::kController) {  // what it knows of the job reaches the disk by then
+      std::this_thread::sleep_for(std::chrono::seconds(7));
+      ASSERT_TRUE(stepping());
+    }
     const double struck = Now();
     const std::string what = cluster_->Strike(fault);
     Rank after;
