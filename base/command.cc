@@ -96,7 +96,7 @@ CommandResult RunCommand(const std::vector<std::string>& words, std::chrono::sec
 bool HaveProgram(const std::string& name) {
   const char* path = std::getenv("PATH");
   for (const std::string& folder : Split(path == nullptr ? "" : path, ':'))
-    if (::access((folder + "/" + name).c_str(), X_OK) == 0) return true;
+    if (::access(StrCat(folder, "/", name).c_str(), X_OK) == 0) return true;
   return false;
 }
 

@@ -58,7 +58,7 @@ const char* Name(Phase phase) {
 
 template <int N>
 void Text<N>::Set(std::string_view text) {
-  text = text.substr(0, 8 * N);
+  text = text.substr(0, std::size_t{8} * N);
   for (int w = 0; w < N; ++w) {
     char bytes[8] = {};
     const std::string_view part = text.substr(std::min(text.size(), std::size_t{8} * w), 8);

@@ -92,7 +92,7 @@ int LaunchGeneration() {
 
 class OwnedAttempt : public Attempt {
  public:
-  OwnedAttempt(std::string folder, std::unique_ptr<FileLock> owner, const Token& token)
+  OwnedAttempt(const std::string& folder, std::unique_ptr<FileLock> owner, const Token& token)
       : path_(folder + "/ATTEMPT"),
         owner_(std::move(owner)),
         token_(ToString(token)),

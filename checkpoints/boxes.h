@@ -13,7 +13,7 @@ namespace vesalius::checkpoints {
 struct Box {
   std::vector<std::int64_t> offset, extent;  // equal lengths
   bool operator==(const Box&) const = default;
-  auto operator<=>(const Box&) const = default;
+  auto operator<=>(const Box&) const = default;  // NOLINT(modernize-use-nullptr): a false alarm
 };
 
 // Bytes of one element of a safetensors dtype name (F32, BF16, I64 ...); 0 for an unknown name.

@@ -37,7 +37,7 @@ std::string FolderOf(const std::string& run_folder, const std::string& which) {
   const bool number = !which.empty() && std::ranges::all_of(which, [](unsigned char c) {
     return std::isdigit(c) != 0;
   });
-  const std::string folder =
+  std::string folder =
       number ? StrCat(CheckpointFolder(run_folder), "/", StepName(std::atoll(which.c_str())))
              : which;
   Require(IsDir(folder), ExitCode::kInputMissing, "no checkpoint ", folder,

@@ -72,7 +72,7 @@ void CheckSpace(const std::string& folder, std::uint64_t bytes) {
 }
 
 std::string Commit(const CommitJob& job) {
-  const std::string target = StrCat(CheckpointFolder(job.run_folder), "/", StepName(job.step));
+  std::string target = StrCat(CheckpointFolder(job.run_folder), "/", StepName(job.step));
   const Manifest manifest = ReadParts(job);
   for (const StoredFile& shard : manifest.files) {
     const std::uint64_t bytes = FileSize(StrCat(job.temporary, "/", shard.name));

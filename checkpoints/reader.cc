@@ -213,7 +213,7 @@ std::vector<std::string> ListSteps(const std::string& run_folder) {
 }
 
 std::string ResolveStep(const std::string& path, std::vector<std::string>* skipped) {
-  const std::string clean = WithoutSlash(path);
+  std::string clean = WithoutSlash(path);
   Require(IsDir(clean), ExitCode::kInputMissing, "no run or checkpoint folder ", clean,
           "; check the spelling of the path");
   const std::string name = std::filesystem::path(clean).filename();

@@ -99,7 +99,7 @@ void FillProvenance(StepInfo* info) {
 }  // namespace
 
 struct Writer::Planned {
-  explicit Planned(StagingOptions options) : staging(std::make_shared<Staging>(options)) {}
+  explicit Planned(const StagingOptions& options) : staging(std::make_shared<Staging>(options)) {}
   std::vector<std::uint64_t> layouts;  // by rank, that `plan` was made for
   std::shared_ptr<const SavePlan> plan;
   std::shared_ptr<Staging> staging;  // the thread may outlive the writer on a disk that hangs

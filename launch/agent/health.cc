@@ -29,7 +29,8 @@ std::uint64_t NewestCheckpointBytes(const std::string& run) {
   std::uint64_t bytes = 0;
   std::error_code ignored;
   if (!newest.empty())
-    for (const auto& entry : std::filesystem::directory_iterator(folder + "/" + newest, ignored))
+    for (const auto& entry :
+         std::filesystem::directory_iterator(StrCat(folder, "/", newest), ignored))
       bytes += entry.is_regular_file(ignored) ? entry.file_size(ignored) : 0;
   return bytes;
 }

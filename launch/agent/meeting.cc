@@ -34,7 +34,7 @@ std::string ReachableName() {
   return std::getenv("VESALIUS_LOCAL_NODES") != nullptr ? "127.0.0.1" : HostName();
 }
 
-bool Equal(grpc::string_ref given, const std::string& token) {  // in constant time
+bool Equal(const grpc::string_ref& given, const std::string& token) {  // in constant time
   unsigned different = given.size() == token.size() ? 0 : 1;
   for (std::size_t i = 0; i < std::min<std::size_t>(given.size(), token.size()); ++i)
     different |= static_cast<unsigned char>(given.data()[i] ^ token[i]);

@@ -35,7 +35,7 @@ std::vector<std::string> Environment(const std::map<std::string, std::string>& a
     const std::string text = *entry;
     if (added.count(text.substr(0, text.find('='))) == 0) all.push_back(text);
   }
-  for (const auto& [name, value] : added) all.push_back(name + "=" + value);
+  for (const auto& [name, value] : added) all.push_back(StrCat(name, "=", value));
   return all;
 }
 

@@ -93,7 +93,7 @@ void RankProcesses::StartMpirun(const RankCommand& command) {
     if (node != order_.nodes.front()) words.push_back(":");
     words.insert(words.end(), {"-n", StrCat(order_.ranks)});
     for (const auto& [name, value] : Environment(node))
-      words.insert(words.end(), {"-x", name + "=" + value});
+      words.insert(words.end(), {"-x", StrCat(name, "=", value)});
     words.insert(words.end(), command.words.begin(), command.words.end());
   }
   launcher_ = Process::Start(words, {}, SIGTERM);

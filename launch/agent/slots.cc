@@ -41,7 +41,7 @@ std::vector<Slot> ListSlots(const std::string& folder) {
   for (const std::string& name : ListDir(folder)) {
     if (!name.ends_with(".part")) continue;
     const std::string stem = name.substr(0, name.size() - 5);
-    const std::int64_t time = TimeOf(folder + "/" + name);
+    const std::int64_t time = TimeOf(StrCat(folder, "/", name));
     if (IsStem(stem) && time > 0 && Exists(PathOf(folder, stem, false)))
       slots.push_back({stem, time});
   }
