@@ -45,7 +45,7 @@ Events ReadEvents(const std::string& run) {
       if (!name.ends_with(".jsonl")) continue;
       ++files;
       std::map<std::string, std::int64_t> dropped;  // totals, by attempt
-      for (const std::string& line : Split(ReadFile(folder + "/" + name), '\n')) {
+      for (const std::string& line : Split(ReadFile(StrCat(folder, "/", name)), '\n')) {
         if (line.empty()) continue;
         Event event;
         if (!Parse(line, &event)) {

@@ -40,11 +40,11 @@ std::vector<PhaseScore> PhaseScores(const Events& events, std::int64_t steps) {
     const auto& by_rank = seconds[phase];
     if (hosts.size() < 2 || by_rank.size() < hosts.size()) continue;
     std::vector<std::int64_t> common;
-    for (const auto& [step, unused] : by_rank.begin()->second)
-      if (step > last - steps && std::ranges::all_of(by_rank, [&](const auto& rank) {
-            return rank.second.contains(step);
-          }))
-        common.push_back(step);
+    for (const auto& of_step : by_rank.begin()->second) {
+      const std::int64_t step = of_step.first;
+      const auto has = [step](const auto& rank) { return rank.second.contains(step); };
+      if (step > last - steps && std::ranges::all_of(by_rank, has)) common.push_back(step);
+    }
     if (common.size() < kFewest) continue;
     std::vector<double> medians;
     std::vector<PhaseScore> of_phase;

@@ -9,7 +9,7 @@
 namespace vesalius::slurm {
 namespace {
 
-constexpr std::int64_t kFirst = 3600, kLongest = 24 * 3600;  // seconds
+constexpr std::int64_t kFirst = 3600, kLongest = std::int64_t{24} * 3600;  // seconds
 
 std::string PathOf(const std::string& run) { return run + "/slurm/badnodes.json"; }
 

@@ -119,7 +119,7 @@ std::map<std::string, int> CountFaults(const std::string& run) {
   if (!Exists(run + "/events")) return faults;
   for (const std::string& name : ListDir(run + "/events")) {
     if (name.find(".jsonl") == std::string::npos) continue;
-    std::ifstream in(run + "/events/" + name);
+    std::ifstream in(StrCat(run, "/events/", name));
     for (std::string line; std::getline(in, line);) {
       if (line.find("\"failure\"") == std::string::npos) continue;
       const Json event = Json::parse(line, nullptr, /*allow_exceptions=*/false);

@@ -23,7 +23,7 @@ std::string Duration(double seconds) {
   const auto s = static_cast<std::int64_t>(std::max(0.0, seconds));
   const auto two = [](std::int64_t n) { return (n < 10 ? "0" : "") + std::to_string(n); };
   if (s < 60) return StrCat(s, " s");
-  const std::string minutes = two(s / 60 % 60) + ":" + two(s % 60);
+  std::string minutes = two(s / 60 % 60) + ":" + two(s % 60);
   if (s < 3600) return minutes;
   const std::string hours = two(s / 3600 % 24) + ":" + minutes;
   return s < 86400 ? hours : StrCat(s / 86400, " d ", hours);
