@@ -22,7 +22,7 @@ namespace {
 
 // Steps between two faults at most; what a stay on the cluster may take; one fault of so many is
 // one of the cluster.
-constexpr int kStepsAFault = 12, kStepsAStay = 600, kStayEvery = 14, kMostRanks = 4;
+constexpr int kStepsAFault = 12, kStepsAStay = 300, kStayEvery = 14, kMostRanks = 4;
 const std::string kFixed = "--set trainer.slices=4 --set trainer.keep=4 ";
 
 long Given(const char* name, long usual) {
@@ -65,7 +65,7 @@ class Storm {
         Strike(fault);
       if (testing::Test::HasFailure()) FAIL() << Log();
     }
-    ASSERT_TRUE(WaitUntil([&] { return !agent_->Running(); }, 600)) << Log();
+    ASSERT_TRUE(WaitUntil([&] { return !agent_->Running(); }, 120 + 0.2 * steps_)) << Log();
     const Outcome end = agent_->Wait();
     ASSERT_EQ(end.status, 0) << end.output;
     trainer::ExpectSameMetrics(launched_.run("storm"), launched_.run("calm"));
