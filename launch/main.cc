@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/open_files.h"
 #include "base/rank_page.h"
 #include "launch/cli.h"
 #include "launch/output.h"
@@ -31,6 +32,7 @@ int main(int argc, char** argv) {
   vesalius::launch::GuardStandardStreams();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of the write
   std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that must not grow further
+  vesalius::RaiseOpenFiles();
   vesalius::log::Init(argv[0]);
   try {
     const ExitCode code = vesalius::launch::RunCommandLine(argv[0], {argv + 1, argv + argc});

@@ -17,13 +17,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/host.h"
+#include "base/open_files.h"
 
 namespace vesalius::slurm {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr rlim_t kFiles = 4096;
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 
 double Milliseconds(Clock::time_point since) {
@@ -42,11 +42,13 @@ bool HasGpu() { return Exists("/dev/nvidia0"); }
 
 Findings Limits() {
   Findings findings;
-  const rlim_t files = SoftLimit(RLIMIT_NOFILE), locked = SoftLimit(RLIMIT_MEMLOCK),
+  const rlim_t files = RaiseOpenFiles(), locked = SoftLimit(RLIMIT_MEMLOCK),
                core = SoftLimit(RLIMIT_CORE);
+  const bool many = files >= kOpenFilesWanted;
   findings.push_back(
-      {files >= kFiles ? Finding::kOk : Finding::kBad, "open files", LimitText(files),
-       files >= kFiles ? "" : StrCat("`ulimit -n ", kFiles, "` in --prologue, or ask the admin")});
+      {many ? Finding::kOk : Finding::kBad, "open files", LimitText(files),
+       many ? ""
+            : StrCat("the hard limit (`ulimit -Hn`) is the admin's: ask for ", kOpenFilesWanted)});
   const bool enough = locked == RLIM_INFINITY || !HasGpu();
   findings.push_back(
       {enough ? Finding::kOk : Finding::kNote, "locked memory",

@@ -51,6 +51,15 @@ TEST(DoctorTest, TellsOfFewFiles) {
   EXPECT_EQ(Said(dir.path() + "/f.json", "open files").first, "BAD");
 }
 
+// What most users start with is a soft limit, which the program raises by itself.
+TEST(DoctorTest, ASoftLimitIsNoTrouble) {
+  const TempDir dir;
+  const Outcome outcome =
+      Shell("ulimit -Sn 1024\n" +
+            ProgramLine(StrCat("doctor --run ", dir.path(), " --json ", dir.path(), "/f.json")));
+  EXPECT_EQ(Said(dir.path() + "/f.json", "open files").first, "ok") << outcome.output;
+}
+
 TEST(DoctorSlurmTest, InAnAllocation) {
   VESALIUS_NEEDS_SLURM();
   const Cluster cluster;
