@@ -6,14 +6,12 @@
 
 namespace vesalius {
 
-std::uint64_t RaiseOpenFiles() {
+void RaiseOpenFiles() {
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur < kOpenFilesWanted) {
-    const rlimit more{std::min<rlim_t>(kOpenFilesWanted, limit.rlim_max), limit.rlim_max};
-    if (::setrlimit(RLIMIT_NOFILE, &more) == 0) limit = more;
-  }
-  return limit.rlim_cur;
+  if (limit.rlim_cur >= kOpenFilesWanted) return;
+  limit.rlim_cur = std::min<rlim_t>(kOpenFilesWanted, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace vesalius

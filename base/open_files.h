@@ -8,8 +8,8 @@ namespace vesalius {
 
 inline constexpr std::uint64_t kOpenFilesWanted = 4096;
 
-// Raises the soft limit to kOpenFilesWanted, or as far as the hard limit lets; what it is then. No
-// further: some MPI launchers close every descriptor that they may have, one by one.
-std::uint64_t RaiseOpenFiles();
+// Raises the soft limit to kOpenFilesWanted, or as far as the hard limit lets. No further: some MPI
+// launchers close every descriptor that they may have, one by one.
+void RaiseOpenFiles();
 
 }  // namespace vesalius

@@ -42,7 +42,7 @@ bool HasGpu() { return Exists("/dev/nvidia0"); }
 
 Findings Limits() {
   Findings findings;
-  const rlim_t files = RaiseOpenFiles(), locked = SoftLimit(RLIMIT_MEMLOCK),
+  const rlim_t files = SoftLimit(RLIMIT_NOFILE), locked = SoftLimit(RLIMIT_MEMLOCK),
                core = SoftLimit(RLIMIT_CORE);
   const bool many = files >= kOpenFilesWanted;
   findings.push_back(

@@ -30,14 +30,12 @@ class StormCluster {
   void Submit(SlurmFault fault, const std::string& run, const std::string& words) {
     run_ = run;
     const bool short_time = fault == SlurmFault::kTimeLimit;
-    const Outcome outcome = cluster_.Program(
-        StrCat("submit --nodes 2 --ranks-per-node 1 --generations 3 ",
-               short_time ? "--time 1 --signal-margin 35" : "--time 20 --signal-margin 60", " -- ",
-               words));
-    EXPECT_EQ(outcome.status, 0) << outcome.output;
-    const std::string first = Split(outcome.output, '\n')[0];
-    if (const std::size_t colon = first.find(": "); colon != std::string::npos)
-      job_ = Split(first.substr(colon + 2), ' ')[0];
+    job_ = cluster_
+               .Submit(StrCat(
+                   "--nodes 2 --ranks-per-node 1 --generations 3 ",
+                   short_time ? "--time 1 --signal-margin 35" : "--time 20 --signal-margin 60",
+                   " -- ", words))
+               .at(0);
   }
 
   // Lets the fault happen to the job that runs; what it is.

@@ -15,6 +15,7 @@
 #include "base/rank_page.h"
 #include "launch/agent/rank_processes.h"
 #include "tests/faults/launched.h"
+#include "tests/faults/pages.h"
 #include "tests/faults/storm_slurm.h"
 
 namespace vesalius::launch {
@@ -109,14 +110,10 @@ class Storm {
 
   // The live ranks of the newest attempt, by rank; empty before all have opened their pages.
   std::vector<Rank> Ranks() const {
-    const std::string memory = launched_.Memory("storm");
-    int attempt = 0;
-    if (!Exists(memory)) return {};
-    for (const std::string& name : ListDir(memory))
-      if (name.starts_with("pages-")) attempt = std::max(attempt, std::atoi(name.c_str() + 6));
+    const Pages pages(launched_.Memory("storm"));
     std::vector<Rank> ranks;
     for (int rank = 0; rank < ranks_; ++rank) {
-      const auto page = page::Read(PageFolder(memory, attempt), rank);
+      const auto page = pages.Of(rank);
       if (page == nullptr || ::kill(page->pid, 0) != 0) return {};
       ranks.push_back({page->pid, page->step, page->steps});
     }

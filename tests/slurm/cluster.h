@@ -38,6 +38,16 @@ class Cluster {
   }
   Outcome Program(const std::string& arguments) const { return Shell(ProgramLine(arguments)); }
 
+  // `vesalius submit`; the ids of the jobs.
+  std::vector<std::string> Submit(const std::string& arguments) const {
+    const Outcome outcome = Program("submit " + arguments);
+    EXPECT_EQ(outcome.status, 0) << outcome.output;
+    const std::string first = Split(outcome.output, '\n')[0];
+    const std::size_t colon = first.find(": ");
+    return colon == std::string::npos ? std::vector<std::string>()
+                                      : Split(first.substr(colon + 2), ' ');
+  }
+
   // A field of `scontrol show job`, e.g. JobState; "" for a job that Slurm has forgotten.
   std::string Field(const std::string& job, const std::string& name) const {
     return Trimmed(Shell("scontrol --oneliner show job " + job + " 2> /dev/null | tr ' ' '\\n' | " +
@@ -91,15 +101,8 @@ class SlurmTraining {
   // The ids of the jobs. Every step takes 50 ms at least: whatever befalls the cluster, it befalls
   // a running job, however quick the machine is.
   std::vector<std::string> Submit(const std::string& options, const std::string& words) const {
-    const Outcome outcome =
-        cluster_.Program(StrCat("submit --nodes 2 --ranks-per-node 1 --signal-margin 60 ", options,
-                                " -- ", words, " --fault slow@1:0:always"));
-    EXPECT_EQ(outcome.status, 0) << outcome.output;
-    const std::string first = Split(outcome.output, '\n')[0];
-    std::vector<std::string> ids;
-    if (const std::size_t colon = first.find(": "); colon != std::string::npos)
-      ids = Split(first.substr(colon + 2), ' ');
-    return ids;
+    return cluster_.Submit(StrCat("--nodes 2 --ranks-per-node 1 --signal-margin 60 ", options,
+                                  " -- ", words, " --fault slow@1:0:always"));
   }
   std::int64_t Step(const std::string& name) const {
     const auto lines = trainer::Metrics(run(name));
