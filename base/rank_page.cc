@@ -13,6 +13,7 @@
 #include <ctime>
 
 #include "base/error.h"
+#include "base/stack_dump.h"
 
 namespace vesalius::page {
 namespace {
@@ -109,6 +110,7 @@ void Open(const std::string& folder, int rank) {
   page->exit_code = -1;
   g_page = page;
   WatchTheEnd();
+  stack::AnswerIn(folder, rank);
   page->ready.store(kReady, std::memory_order_release);
 }
 

@@ -86,7 +86,8 @@ std::int64_t Now();
 // ---- the rank's side ---------------------------------------------------------------------------
 
 // From here on the page is the file FOLDER/rank-N, made when it is not there; also has the page
-// know how the process ends (fatal signals but KILL, exit codes). Call once, before threads start.
+// know how the process ends (fatal signals but KILL, exit codes), and the process answer where it
+// is (base/stack_dump.h). Call once, before threads start.
 // Error(kCannotCreate).
 void Open(const std::string& folder, int rank);
 

@@ -51,13 +51,14 @@ Observer ForPeople(const LaunchOptions& options, Deadlines& deadlines) {
   Observer observer;
   const std::string learned = options.run + "/deadlines.json";
   observer.failed = [&deadlines, learned, run = options.run](int attempt, const Cause& cause,
+                                                             const std::vector<RankView>& ranks,
                                                              const Decision& decision) {
     deadlines.Save(learned);
     events::Failure("detect", cause.step,
                     {{"cause", cause.Line()}, {"attempt", attempt}, {"rank", cause.rank}});
     events::Instant("attempt.end", cause.step, {{"attempt", attempt}, {"code", cause.code}});
     if (decision.again) events::Instant("restart", -1, {{"rung", decision.action}});
-    WriteFailure(run, TokenOf(run), attempt, cause, decision);
+    WriteFailure(run, TokenOf(run), attempt, cause, ranks, decision);
     // Two failed launches are nothing to tell: the third is.
     if (cause.kind == Cause::kLaunch && decision.again) return;
     log::Warning(cause.Line(), "; ", decision.action);

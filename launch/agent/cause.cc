@@ -32,8 +32,7 @@ Cause About(const RankView& rank, Cause::Kind kind) {
   cause.kind = kind;
   cause.rank = rank.rank;
   cause.host = rank.host;
-  const int section = rank.Section();
-  cause.section = section < 0 ? "start" : page::Name(static_cast<page::Section>(section));
+  cause.section = rank.SectionName();
   cause.step = rank.step;
   cause.number = rank.waiting > 0 ? rank.waiting : rank.issued;
   cause.collective = rank.waiting > 0 ? rank.waiting_name : rank.issued_name;
@@ -102,6 +101,11 @@ int RankView::Section() const {
   for (int s = 0; s < page::kSections; ++s)
     if (inside[s] >= 0 && (last < 0 || inside[s] <= inside[last])) last = s;
   return last;
+}
+
+std::string RankView::SectionName() const {
+  const int section = Section();
+  return section < 0 ? "start" : page::Name(static_cast<page::Section>(section));
 }
 
 const char* Name(Cause::Kind kind) {

@@ -116,6 +116,7 @@ std::optional<Cause> Coordinator::Trouble(double now) const {
 
 void Coordinator::End(const Cause& cause, double now) {
   cause_ = cause;
+  at_cause_ = Views();
   if (cause.rank >= 0) cause_->node = NodeOf(cause.rank);
   if (IsLaunchFailure(cause)) cause_->kind = Cause::kLaunch;
   if (cause.kind == Cause::kNodeLost || cause.kind == Cause::kUnhealthy)
@@ -199,7 +200,10 @@ void Coordinator::Decide(double now) {
   }
   if (const auto dropped = nodes_.find(decision_.drop_node); dropped != nodes_.end())
     dropped->second.dropped = true;
-  observer_.failed(attempt_, *cause_, decision_);
+  for (const RankView& rank : Views())  // what they said when they were ended
+    for (RankView& before : at_cause_)
+      if (before.rank == rank.rank) before.stack = rank.stack;
+  observer_.failed(attempt_, *cause_, at_cause_, decision_);
   if (!decision_.again) return Leave(decision_.code, now);
   state_ = State::kWaiting;
   since_ = now;
@@ -291,6 +295,7 @@ Order Coordinator::OrderFor(const std::string& name) const {
     order.partners.push_back(nodes_.at(partner).report.address);
   order.store = StrCat(options_.store, "-", attempt_);
   order.save = save_;
+  order.stacks = cause_ && cause_->kind == Cause::kHang;
   // A hung rank answers to nothing, and the others of a dead one wait for it in vain.
   order.at_once = cause_ && cause_->kind != Cause::kUnhealthy;
   return order;

@@ -34,8 +34,10 @@ struct CoordinatorOptions {
 // What it tells the outside.
 struct Observer {
   std::function<void(int attempt)> started = [](int) {};
-  std::function<void(int attempt, const Cause&, const Decision&)> failed = [](int, const Cause&,
-                                                                              const Decision&) {};
+  // `ranks` as they were when the cause was found.
+  std::function<void(int attempt, const Cause&, const std::vector<RankView>& ranks,
+                     const Decision&)>
+      failed = [](int, const Cause&, const std::vector<RankView>&, const Decision&) {};
   std::function<void(const RankView&, const std::string& phase, double score)> slow =
       [](const RankView&, const std::string&, double) {};
   std::function<void(int attempt)> stepping = [](int) {};  // all ranks made a step
@@ -89,6 +91,7 @@ class Coordinator {
   std::int64_t committed_ = -1, committed_before_ = -1;
   std::int64_t began_ = -1, began_before_ = -1;  // the step that an attempt went on from
   std::optional<Cause> cause_;
+  std::vector<RankView> at_cause_;
   Decision decision_;
   double launcher_failed_ = 0;                       // since when; moves along while it is well
   std::int64_t scored_steps_ = 0;                    // when slow ranks were looked for last

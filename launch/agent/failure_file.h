@@ -1,4 +1,6 @@
-// RUN/failure.json: the first cause of the newest attempt that failed, and what was done about it.
+// RUN/failure.json: the first cause of the newest attempt that failed, what each rank was doing, and
+// what was done about it. After a hang also the calls that the ranks were in, equal ones together: a
+// thousand that wait and the one that they wait for are two entries.
 #pragma once
 
 #include <string>
@@ -9,6 +11,6 @@
 namespace vesalius::launch {
 
 void WriteFailure(const std::string& run, const std::string& token, int attempt, const Cause& cause,
-                  const Decision& decision);
+                  const std::vector<RankView>& ranks, const Decision& decision);
 
 }  // namespace vesalius::launch

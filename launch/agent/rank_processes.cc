@@ -10,12 +10,14 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/host.h"
+#include "base/stack_dump.h"
 
 namespace vesalius::launch {
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kTermGrace = 2 * kSecond;
+constexpr std::int64_t kStackPatience = kSecond / 4;
 constexpr std::int64_t kLauncherEndsItself = kSecond / 2;
 constexpr std::int64_t kStepsForMedian = 100;
 
@@ -156,6 +158,7 @@ RankView RankProcesses::View(int number, Rank& rank) {
     }
   }
   if (rank.page != nullptr) Fill(*rank.page, now, &view);
+  view.stack = rank.stack;
   if (rank.ended_at == 0) return view;
   view.ended = true;
   view.by_us = rank.by_us;
@@ -194,6 +197,24 @@ void RankProcesses::AskToSave() {
   asked_ = true;
   for (Rank& rank : ranks_)
     if (rank.process != nullptr) rank.process->Signal(SIGUSR2);
+}
+
+bool RankProcesses::TakeStacks() {
+  const std::int64_t now = page::Now();
+  const bool first = stacks_since_ == 0;
+  if (first) stacks_since_ = now;
+  const std::string folder = PageFolder(MemoryFolder(run_, node_), order_.attempt);
+  bool all = true;
+  for (int r = 0; r < order_.ranks; ++r) {
+    Rank& rank = ranks_[r];
+    // Without a page it does not know the signal, which would end it.
+    if (rank.page == nullptr || rank.process == nullptr || rank.ended_at > 0) continue;
+    if (rank.process->IsStopped()) continue;
+    if (first) rank.process->Signal(stack::Signal());
+    if (rank.stack.empty()) rank.stack = stack::Read(folder, order_.first_rank + r);
+    all = all && !rank.stack.empty();
+  }
+  return all || now - stacks_since_ > kStackPatience;
 }
 
 void RankProcesses::Stop(bool at_once) {

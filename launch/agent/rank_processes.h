@@ -33,6 +33,7 @@ class RankProcesses {
   // How mpirun or srun failed; code 0 and an empty text when it lives or ended well.
   std::pair<int, std::string> LauncherFailure();
   void AskToSave();                      // once
+  bool TakeStacks();                     // false: call again, not every rank has answered yet
   void Stop(bool at_once);               // call again until Gone()
   bool Gone();                           // every process that is known
   std::vector<int> Descriptors() const;  // readable when something ended
@@ -43,6 +44,7 @@ class RankProcesses {
     std::shared_ptr<const page::Page> page;
     std::int64_t ended_at = 0;
     bool by_us = false;
+    std::vector<std::string> stack;
   };
   std::map<std::string, std::string> Environment(const std::string& node) const;
   void StartPlain(const RankCommand& command);
@@ -56,7 +58,7 @@ class RankProcesses {
   std::vector<Rank> ranks_;
   std::unique_ptr<Process> launcher_;
   bool asked_ = false, launcher_told_ = false;
-  std::int64_t stopping_since_ = 0;
+  std::int64_t stacks_since_ = 0, stopping_since_ = 0;
 };
 
 }  // namespace vesalius::launch

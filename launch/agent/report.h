@@ -31,9 +31,11 @@ struct RankView {
   std::string issued_name, waiting_name;
   std::string error;
   std::array<double, page::kPhases> phases{};  // median seconds of the last steps
+  std::vector<std::string> stack;              // its calls, innermost first; when asked for
 
-  // The section it entered last; -1: none.
+  // The section it entered last; -1: none, which is called "start".
   int Section() const;
+  std::string SectionName() const;
 };
 
 enum class Duty : std::uint8_t { kIdle, kPrepare, kRun, kStop, kLeave };
@@ -49,6 +51,7 @@ struct Order {
   std::string store;                         // where plain processes meet
   int generation = 0;
   bool save = false;     // ask the ranks to save and leave
+  bool stacks = false;   // kStop: have the ranks say where they are first
   bool at_once = false;  // kStop: KILL without TERM before it
   int exit_code = 0;     // kLeave
 };

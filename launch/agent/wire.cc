@@ -33,6 +33,7 @@ wire::RankView ToWire(const RankView& view) {
   out.set_waiting_name(view.waiting_name);
   out.set_error(view.error);
   out.mutable_phases()->Assign(view.phases.begin(), view.phases.end());
+  out.mutable_stack()->Assign(view.stack.begin(), view.stack.end());
   return out;
 }
 
@@ -59,6 +60,7 @@ RankView FromWire(const wire::RankView& message) {
   view.waiting_name = message.waiting_name();
   view.error = message.error();
   Read(message.phases(), &view.phases);
+  view.stack.assign(message.stack().begin(), message.stack().end());
   return view;
 }
 
@@ -109,6 +111,7 @@ wire::Order ToWire(const Order& order) {
   out.set_store(order.store);
   out.set_generation(order.generation);
   out.set_save(order.save);
+  out.set_stacks(order.stacks);
   out.set_at_once(order.at_once);
   out.set_exit_code(order.exit_code);
   return out;
@@ -127,6 +130,7 @@ Order FromWire(const wire::Order& message) {
   order.store = message.store();
   order.generation = message.generation();
   order.save = message.save();
+  order.stacks = message.stacks();
   order.at_once = message.at_once();
   order.exit_code = message.exit_code();
   return order;

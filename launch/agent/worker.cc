@@ -84,6 +84,8 @@ Report Worker::Tick(const Order& order) {
         break;
       }
       if (report_.done == Duty::kStop) break;
+      if (order.stacks && !ranks_->TakeStacks()) break;
+      report_.ranks = ranks_->Sample();
       ranks_->Stop(order.at_once);
       if (ranks_->Gone()) report_.done = Duty::kStop;
       break;

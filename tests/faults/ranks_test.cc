@@ -87,6 +87,17 @@ TEST_P(F03, AHangIsNamedAtItsDeadline) {
   EXPECT_EQ(cause.at("step"), 8);
   EXPECT_NE(cause.at("collective"), "");
   EXPECT_LT(cause.at("seconds"), 3 + 2);
+  const Json failure = launched.Failure("run");
+  ASSERT_EQ(failure.at("ranks").size(), 2);
+  EXPECT_FALSE(failure.at("ranks")[0].at("waiting"));
+  EXPECT_TRUE(failure.at("ranks")[1].at("waiting"));
+  EXPECT_EQ(failure.at("ranks")[1].at("collective"), cause.at("collective"));
+  // One sleeps, the other waits.
+  ASSERT_EQ(failure.at("stacks").size(), 2) << failure;
+  for (const Json& stack : failure.at("stacks"))
+    EXPECT_EQ(stack.at("ranks") == Json::array({0}),
+              stack.at("calls").dump().find("Faults::At") != std::string::npos)
+        << stack;
   EXPECT_EQ(launched.Digest("run"), launched.Undisturbed(kSteps));
 }
 

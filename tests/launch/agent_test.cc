@@ -213,7 +213,8 @@ class Cluster {
     options_.ranks = options_.nodes = nodes;
     options_.spares = spares;
     Observer observer;
-    observer.failed = [this](int, const Cause& cause, const Decision& decision) {
+    observer.failed = [this](int, const Cause& cause, const std::vector<RankView>&,
+                             const Decision& decision) {
       causes.push_back(cause);
       decisions.push_back(decision);
     };
