@@ -47,8 +47,8 @@ std::string Readable(const std::string& line) {
   if (plus == std::string::npos) return StrCat(library, ": ", call);
   int status = 0;
   char* name = abi::__cxa_demangle(call.substr(0, plus).c_str(), nullptr, nullptr, &status);
-  std::string text = StrCat(library, ": ", name != nullptr ? name : call.substr(0, plus),
-                            call.substr(plus));
+  std::string text =
+      StrCat(library, ": ", name != nullptr ? name : call.substr(0, plus), call.substr(plus));
   std::free(name);
   return text;
 }

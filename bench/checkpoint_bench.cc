@@ -47,7 +47,7 @@ using checkpoints::TensorView;
 using checkpoints::Writer;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kRounds = 7;
+constexpr int kRounds = 7, kWritingRounds = 15;
 constexpr std::size_t kPiece = std::size_t{8} << 20;
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
@@ -259,9 +259,9 @@ void MeasureWriting(Report& report) {
           writer.Finish();  // which also waits for the removal of an older one
           return writer.save_seconds() - copy;
         }}},
-      kRounds);
+      kWritingRounds);
   std::vector<double> own, ours;
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < kWritingRounds; ++round) {
     const auto r = static_cast<std::size_t>(round);
     own.push_back(static_cast<double>(state.bytes()) / 1e9 /
                   std::min(seconds["cached"][r], seconds["direct"][r]));

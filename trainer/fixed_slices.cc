@@ -47,32 +47,47 @@ at::Tensor GatherSlices(dist::Communicator& comm, const std::string& name,
   return dist::GatherRowsDetached(comm, name, rows.view(sent), counts).view(type);
 }
 
-// What the losses read of a batch but its features.
+// Tensors with as many rows each, side by side: [rows, bytes of a row].
+at::Tensor AsBytes(const std::vector<at::Tensor>& tensors) {
+  std::vector<at::Tensor> bytes;
+  for (const at::Tensor& rows : tensors)
+    bytes.push_back(
+        (rows.dim() == 1 ? rows.unsqueeze(1) : rows.flatten(1)).contiguous().view(at::kByte));
+  return at::cat(bytes, 1);
+}
+
+// What the losses read of a batch but its features; all that images have in one collective.
 BatchTensors GatherLabels(dist::Communicator& comm, std::span<const BatchTensors> own,
                           const Counts& images, const Counts& texts) {
-  const auto gather = [&](const char* name, at::Tensor BatchTensors::*field, const Counts& counts) {
-    std::vector<at::Tensor> of_slices;
-    for (const BatchTensors& slice : own) of_slices.push_back(slice.*field);
-    return GatherSlices(comm, name, of_slices, counts);
-  };
-  BatchTensors whole;
-  whole.boxes = gather("boxes", &BatchTensors::boxes, images);
-  whole.box_valid = gather("box_valid", &BatchTensors::box_valid, images);
-  whole.region_labels = gather("region_labels", &BatchTensors::region_labels, images);
-  whole.region_abnormal = gather("region_abnormal", &BatchTensors::region_abnormal, images);
-  whole.image_labels = gather("image_labels", &BatchTensors::image_labels, images);
-  whole.region_truth = gather("region_truth", &BatchTensors::region_truth, images);
-  whole.report_hash = gather("report_hash", &BatchTensors::report_hash, images);
-  whole.signatures = gather("signatures", &BatchTensors::signatures, texts);
+  constexpr at::Tensor BatchTensors::*kOfImages[] = {
+      &BatchTensors::boxes,           &BatchTensors::box_valid,    &BatchTensors::region_labels,
+      &BatchTensors::region_abnormal, &BatchTensors::image_labels, &BatchTensors::region_truth,
+      &BatchTensors::report_hash,     &BatchTensors::region_text};
   std::int64_t first = FirstOf(comm, texts);
-  std::vector<at::Tensor> region_text;
+  std::vector<at::Tensor> bytes, signatures;
   for (const BatchTensors& slice : own) {
-    region_text.push_back(Renumbered(slice.region_text, first));
+    std::vector<at::Tensor> fields;
+    for (const auto field : kOfImages)
+      fields.push_back(field == &BatchTensors::region_text ? Renumbered(slice.region_text, first)
+                                                           : slice.*field);
+    bytes.push_back(AsBytes(fields));
+    signatures.push_back(slice.signatures);
     first += slice.signatures.size(0);
   }
-  whole.region_text = GatherSlices(comm, "region_text", region_text, images);
+  const at::Tensor rows = GatherSlices(comm, "labels", bytes, images);
+  BatchTensors whole;
+  std::int64_t at = 0;
+  for (const auto field : kOfImages) {
+    const at::Tensor& like = own[0].*field;
+    std::vector<std::int64_t> shape = like.sizes().vec();
+    const std::int64_t width = AsBytes({like}).size(1);
+    shape[0] = rows.size(0);
+    whole.*field = rows.slice(1, at, at + width).contiguous().view(like.scalar_type()).view(shape);
+    at += width;
+  }
+  whole.signatures = GatherSlices(comm, "signatures", signatures, texts);
   // The losses ask these for their rows only.
-  whole.image = at::empty({whole.boxes.size(0), 0}, own[0].image.options());
+  whole.image = at::empty({rows.size(0), 0}, own[0].image.options());
   whole.texts = at::empty({whole.signatures.size(0), 0}, own[0].texts.options());
   return whole;
 }

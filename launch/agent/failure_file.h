@@ -1,6 +1,6 @@
-// RUN/failure.json: the first cause of the newest attempt that failed, what each rank was doing, and
-// what was done about it. After a hang also the calls that the ranks were in, equal ones together: a
-// thousand that wait and the one that they wait for are two entries.
+// RUN/failure.json: the first cause of the newest attempt that failed, what each rank was doing,
+// and what was done about it. After a hang also the calls that the ranks were in, equal ones
+// together: a thousand that wait and the one that they wait for are two entries.
 #pragma once
 
 #include <string>
