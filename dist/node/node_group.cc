@@ -189,7 +189,8 @@ void NodeGroup::FailOnLost(const Request& request, const Error& error) {
     dead = watch_->FindDead();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  FailHere(error.code(), request, dead.value_or(error.what()));
+  // What of a dying process cannot be opened may look like a matter of rights.
+  FailHere(dead ? ExitCode::kPeerLost : error.code(), request, dead.value_or(error.what()));
 }
 
 void NodeGroup::FailHere(ExitCode code, const Request& request, const std::string& reason) {

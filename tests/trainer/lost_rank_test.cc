@@ -44,28 +44,12 @@ Outcome Survivor(const Training& training, const std::string& name, const std::s
   return outcome;
 }
 
-// Collectives that a whole run takes on a rank: the first number at which nobody dies.
-int CountCollectives(const Training& training, const std::string& exchange) {
-  int alive = 1;
-  int trial = 0;
-  while (Survivor(training, StrCat("count-", trial++), StrCat("0:", alive), exchange).status != 0)
-    alive *= 2;
-  int dead = alive / 2;
-  while (alive - dead > 1) {
-    const int middle = (alive + dead) / 2;
-    const int status =
-        Survivor(training, StrCat("count-", trial++), StrCat("0:", middle), exchange).status;
-    (status == 0 ? alive : dead) = middle;
-  }
-  return alive;
-}
-
 TEST_P(LostRank, EverySurvivorLeavesAndNamesTheCollective) {
   const Training training(40);
-  std::vector<int> numbers = {3, 14, 22, 31};
   const bool all = std::getenv("VESALIUS_EVERY_COLLECTIVE") != nullptr;
+  std::vector<int> numbers = {3, 14, 22, 31};
   if (all) {
-    numbers.resize(CountCollectives(training, GetParam()));
+    numbers.resize(1000);
     std::iota(numbers.begin(), numbers.end(), 0);
   }
   for (const int number : numbers) {
@@ -74,8 +58,10 @@ TEST_P(LostRank, EverySurvivorLeavesAndNamesTheCollective) {
     const std::string dies = StrCat(guilty, ":", number, met ? ":met" : "");
     SCOPED_TRACE(dies);
     const Outcome outcome = Survivor(training, StrCat("lost-", number), dies, GetParam());
-    // At the end ranks ask each other for the last save's outcome as often as it takes.
-    if (all && outcome.status == 0 && 4 * number > 3 * static_cast<int>(numbers.size())) continue;
+    if (all && outcome.status == 0) {  // there are no more
+      EXPECT_GT(number, 40);
+      return;
+    }
     EXPECT_EQ(outcome.status, 80) << outcome.output;
     EXPECT_THAT(outcome.output,
                 ContainsRegex("(all-reduce|all-gather|reduce-scatter|broadcast|barrier|all-to-all|"
