@@ -15,11 +15,11 @@ enum class ExitCode : int {
   kFenced = 76,          // a newer attempt owns the run folder
   kCannotSave = 77,      // a checkpoint could not be committed
   kConfig = 78,          // wrong configuration key, value or device
-  kNodeUnhealthy = 79,   // reserved for the node health check
+  kNodeUnhealthy = 79,   // a node failed its check, or ranks cannot be started on it
   kPeerLost = 80,        // another rank died or stayed away
-  kHang = 81,            // reserved for the supervisor's hang verdict
+  kHang = 81,            // reserved: hangs are answered with another attempt
   kNumericalStop = 82,   // loss or gradients are not finite
-  kGaveUp = 93,          // reserved for the supervisor's crash-loop verdict
+  kGaveUp = 93,          // the agent gave up: attempts in a row that saved nothing
 };
 
 }  // namespace vesalius

@@ -148,9 +148,12 @@ std::string Overview(const std::string& program) {
   std::ostringstream out;
   out << "Vesalius pretrains fine-grained medical vision-language models.\n\nusage: " << program
       << " SUBCOMMAND [flags]\n\n";
+  const auto longest =
+      std::ranges::max(Commands(), {}, [](const Command& c) { return c.name.size(); });
+  const int width = static_cast<int>(longest.name.size()) + 2;
   for (const Command& command : Commands())
-    out << "  " << std::left << std::setw(14) << command.name << command.summary << "\n";
-  out << "  " << std::setw(14) << "help"
+    out << "  " << std::left << std::setw(width) << command.name << command.summary << "\n";
+  out << "  " << std::setw(width) << "help"
       << "this text\n\n`" << program << " SUBCOMMAND --help` shows its flags and an example.\n";
   return out.str();
 }

@@ -1,4 +1,6 @@
 // `vesalius bad-nodes`
+#include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <ctime>
 
@@ -29,12 +31,20 @@ void PrintList(const std::vector<slurm::BadNode>& nodes, std::int64_t now) {
   if (nodes.empty()) Print("no node of this run failed\n");
 }
 
+void RequireName(const std::string& node) {
+  const bool name = !node.empty() && std::ranges::all_of(node, [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_';
+  });
+  Require(name, ExitCode::kUsage, "--add wants the name of one node, not '", node, "'");
+}
+
 ExitCode Run(const Arguments& arguments) {
   const std::string& run = arguments.positional[0];
   Require(Exists(run), ExitCode::kInputMissing, run, " does not exist");
   std::vector<slurm::BadNode> nodes = slurm::ReadBadNodes(run);
   const std::int64_t now = std::time(nullptr);
   std::vector<std::string> failed = arguments.repeated.at("add");
+  for (const std::string& node : failed) RequireName(node);
   const bool asked = FLAGS_exclude_for > 0;
   if (asked && failed.empty())
     if (const std::string blamed = slurm::BlamedNode(run); !blamed.empty()) failed = {blamed};

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_fields.h"
 
 namespace vesalius::record {
 namespace {
@@ -15,21 +16,15 @@ using Json = nlohmann::json;
 bool Parse(const std::string& line, Event* event) {
   const Json fields = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!fields.is_object() || !fields.contains("t") || !fields["t"].is_number()) return false;
-  const auto number = [&](const char* key, double otherwise) {
-    return fields.contains(key) && fields[key].is_number() ? fields[key].get<double>() : otherwise;
-  };
-  const auto text = [&](const char* key) {
-    return fields.contains(key) && fields[key].is_string() ? fields[key].get<std::string>() : "";
-  };
-  event->t = number("t", 0);
-  event->dur = number("dur", 0);
-  event->value = number("value", 0);
-  event->step = static_cast<std::int64_t>(number("step", -1));
-  event->rank = static_cast<int>(number("rank", -1));
-  event->token = text("token");
-  event->host = text("host");
-  event->kind = text("kind");
-  event->name = text("name");
+  event->t = NumberOr(fields, "t", 0);
+  event->dur = NumberOr(fields, "dur", 0);
+  event->value = NumberOr(fields, "value", 0);
+  event->step = static_cast<std::int64_t>(NumberOr(fields, "step", -1));
+  event->rank = static_cast<int>(NumberOr(fields, "rank", -1));
+  event->token = TextOr(fields, "token", "");
+  event->host = TextOr(fields, "host", "");
+  event->kind = TextOr(fields, "kind", "");
+  event->name = TextOr(fields, "name", "");
   event->fields = fields;
   return !event->kind.empty() && !event->name.empty();
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json_fields.h"
 
 namespace vesalius::record {
 namespace {
@@ -60,8 +61,8 @@ std::vector<Attempt> Attempts(const Events& events) {
     Attempt& attempt = by_token[event.token];
     attempt.token = event.token;
     attempt.last = std::max(attempt.last, event.end());
-    if (event.name == "rank.start" && event.fields.contains("since"))
-      attempt.since = std::min(attempt.since, event.fields["since"].get<double>());
+    if (event.name == "rank.start")
+      attempt.since = std::min(attempt.since, NumberOr(event.fields, "since", event.t));
     if (event.rank != 0) continue;
     const bool spans = event.name == "load" || event.name == "save" || event.name == "eval";
     if (event.name == "load") attempt.loop = event.t;
@@ -87,7 +88,7 @@ std::vector<StepRun> StepRuns(const Events& events) {
   for (const Event& event : events.all) {
     if (event.rank != 0) continue;
     if (event.kind == "span" && event.name == "load") undo(event.step);
-    if (event.name == "rollback") undo(event.fields.value("to", std::int64_t{-1}));
+    if (event.name == "rollback") undo(static_cast<std::int64_t>(NumberOr(event.fields, "to", -1)));
     if (event.kind == "scalar" && event.name == "step")
       runs.push_back({event.t - event.dur, event.t, event.step});
   }
@@ -106,7 +107,9 @@ class Account {
       : events_(events), attempts_(Attempts(events)), runs_(StepRuns(events)) {}
 
   Goodput Result() {
-    Require(!attempts_.empty(), ExitCode::kInvalidData,
+    const bool launched = std::ranges::any_of(
+        events_.all, [](const Event& event) { return event.name == "generation.start"; });
+    Require(launched || !attempts_.empty(), ExitCode::kInvalidData,
             "the run's events tell of no attempt that started (rank.start)");
     AddLives();
     AddGaps();
@@ -161,11 +164,9 @@ class Account {
     }
     for (const Event& event : events_.all) {  // from a launch to its first processes
       if (event.name != "generation.start") continue;
-      for (const Attempt& attempt : attempts_)
-        if (attempt.since >= event.t) {
-          Add(event.t, attempt.since, kLife, kInit);
-          break;
-        }
+      const auto first = std::ranges::find_if(
+          attempts_, [&](const Attempt& attempt) { return attempt.since >= event.t; });
+      if (first != attempts_.end()) Add(event.t, first->since, kLife, kInit);
     }
   }
 

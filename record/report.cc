@@ -47,7 +47,8 @@ std::vector<Json> ReadLines(const std::string& path) {
   if (!Exists(path)) return lines;
   for (const std::string& text : Split(ReadFile(path), '\n')) {
     Json line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (line.is_object() && line.contains("step")) lines.push_back(std::move(line));
+    if (line.is_object() && line.contains("step") && line["step"].is_number())
+      lines.push_back(std::move(line));
   }
   return lines;
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_fields.h"
 
 namespace vesalius::slurm {
 namespace {
@@ -65,11 +66,13 @@ std::string BlamedNode(const std::string& run) {
   const std::string path = run + "/failure.json";
   if (!Exists(path)) return "";
   const auto failure = nlohmann::json::parse(ReadFile(path), nullptr, /*allow_exceptions=*/false);
-  if (!failure.is_object() || !failure.contains("cause") || !failure["cause"].is_object())
+  const std::string attempt = run + "/ATTEMPT";
+  if (!failure.is_object() || !Exists(attempt) ||
+      TextOr(failure, "token", "") != Trim(ReadFile(attempt)))
     return "";
-  const auto& cause = failure["cause"];
-  const std::string node = cause.value("node", "");
-  return node.empty() ? cause.value("host", "") : node;
+  const auto cause = failure.value("cause", nlohmann::json::object());
+  const std::string node = TextOr(cause, "node", "");
+  return node.empty() ? TextOr(cause, "host", "") : node;
 }
 
 }  // namespace vesalius::slurm

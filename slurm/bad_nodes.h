@@ -29,7 +29,8 @@ void AddBadNode(std::vector<BadNode>* nodes, const std::string& node, const std:
 std::vector<std::string> NodesToExclude(std::vector<BadNode> nodes, std::int64_t now, int needed,
                                         int total);
 
-// The node that RUN/failure.json, the supervisor's verdict, blames; "" when there is none.
+// The node that RUN/failure.json, the supervisor's verdict, blames; "" when there is none, or when
+// an attempt has begun since.
 std::string BlamedNode(const std::string& run);
 
 }  // namespace vesalius::slurm

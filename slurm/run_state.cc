@@ -8,9 +8,12 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_fields.h"
 #include "checkpoints/reader.h"
 
 namespace vesalius::slurm {
@@ -64,8 +67,8 @@ std::int64_t PlannedSteps(const std::string& run) {
 std::vector<double> BusySeconds(const std::vector<Json>& lines, double step_s) {
   std::vector<double> busy;
   for (const Json& line : lines) {
-    if (!line.contains("comm") || !line["comm"].contains("waiting")) continue;
-    const Json& waiting = line["comm"]["waiting"];
+    const Json waiting = line.value("/comm/waiting"_json_pointer, Json::array());
+    if (!std::ranges::all_of(waiting, &Json::is_number)) continue;
     if (busy.size() != waiting.size()) busy.assign(waiting.size(), 0);
     for (std::size_t r = 0; r < busy.size(); ++r)
       busy[r] += (step_s - waiting[r].get<double>()) / static_cast<double>(lines.size());
@@ -77,17 +80,17 @@ std::vector<double> BusySeconds(const std::vector<Json>& lines, double step_s) {
 
 std::optional<Progress> ReadProgress(const std::string& run) {
   const std::string path = run + "/metrics.jsonl";
-  const std::vector<Json> lines = LastLines(path, kSteps);
+  std::vector<Json> lines = LastLines(path, kSteps);
+  std::erase_if(lines, [](const Json& line) { return NumberOr(line, "step", -1) < 0; });
   if (lines.empty()) return std::nullopt;
   Progress progress;
-  progress.step = lines.back().value("step", std::int64_t{0});
+  progress.step = lines.back()["step"].get<std::int64_t>();
   progress.steps = PlannedSteps(run);
   progress.age_s = AgeOf(path);
-  const auto samples = [&](const Json& line) { return line.value("samples", 0.0); };
   double seconds = 0, read = 0;
   for (std::size_t i = 1; i < lines.size(); ++i) {
-    const double rate = lines[i].value("samples_per_s", 0.0);
-    const double batch = samples(lines[i]) - samples(lines[i - 1]);
+    const double rate = NumberOr(lines[i], "samples_per_s", 0);
+    const double batch = NumberOr(lines[i], "samples", 0) - NumberOr(lines[i - 1], "samples", 0);
     if (rate <= 0 || batch <= 0) continue;
     seconds += batch / rate;
     read += batch;
@@ -114,8 +117,25 @@ std::optional<Commit> ReadCommit(const std::string& run) {
   return Commit{std::atoll(name.substr(name.find('-') + 1).c_str()), AgeOf(steps[0])};
 }
 
+bool HasLife(const std::string& run, double within) {
+  std::vector<std::string> signs = {run + "/ATTEMPT", run + "/metrics.jsonl"};
+  std::string newest;  // of the files of events: agents write last
+  if (IsDir(run + "/events"))
+    for (const std::string& name : ListDir(run + "/events")) {
+      if (!name.ends_with(".jsonl")) continue;
+      signs.push_back(StrCat(run, "/events/", name));
+      if (newest.empty() || AgeOf(signs.back()) < AgeOf(newest)) newest = signs.back();
+    }
+  const std::vector<Json> last = LastLines(newest, 1);
+  const std::string name = last.empty() ? "" : TextOr(last[0], "name", "");
+  if (name == "rank.end" || name == "generation.end") return false;
+  return std::ranges::any_of(
+      signs, [&](const std::string& path) { return Exists(path) && AgeOf(path) < within; });
+}
+
 std::map<std::string, int> CountFaults(const std::string& run) {
   std::map<std::string, int> faults;
+  std::set<std::tuple<std::string, std::string, double>> seen;  // all ranks may tell of one
   if (!Exists(run + "/events")) return faults;
   for (const std::string& name : ListDir(run + "/events")) {
     if (name.find(".jsonl") == std::string::npos) continue;
@@ -123,8 +143,11 @@ std::map<std::string, int> CountFaults(const std::string& run) {
     for (std::string line; std::getline(in, line);) {
       if (line.find("\"failure\"") == std::string::npos) continue;
       const Json event = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-      if (event.is_object() && event.value("kind", "") == "failure")
-        ++faults[event.value("name", "unnamed")];
+      if (!event.is_object() || TextOr(event, "kind", "") != "failure") continue;
+      const std::string fault = TextOr(event, "name", "unnamed");
+      const double step = NumberOr(event, "step", -1);
+      const bool of_rank = NumberOr(event, "rank", -1) >= 0 && step >= 0;
+      if (!of_rank || seen.emplace(TextOr(event, "token", ""), fault, step).second) ++faults[fault];
     }
   }
   return faults;

@@ -28,7 +28,12 @@ struct Commit {
 // The newest committed step.
 std::optional<Commit> ReadCommit(const std::string& run);
 
-// Failures in the run's events, by name: what ranks and agents recorded so far.
+// Whether ranks or an agent began, or wrote to the run record, in the last `within` seconds, and
+// did not end since. For runs that Slurm knows nothing of.
+bool HasLife(const std::string& run, double within);
+
+// Failures in the run's events, by name: what ranks and agents recorded so far. What several ranks
+// tell of one step counts once.
 std::map<std::string, int> CountFaults(const std::string& run);
 
 }  // namespace vesalius::slurm

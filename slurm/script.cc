@@ -1,6 +1,8 @@
 #include "slurm/script.h"
 
 #include <cstdlib>
+#include <cstring>
+#include <map>
 
 #include "base/command.h"
 #include "base/error.h"
@@ -21,6 +23,14 @@ std::vector<int> Numbers(const std::string& text) {
   return numbers;
 }
 
+// What a directive of a batch script can carry as it is: sbatch splits, unquotes and cuts the rest.
+void RequirePlain(const std::string& line) {
+  for (const unsigned char c : line)
+    Require(c > ' ' && c != 127 && std::strchr("\"'#\\$`", c) == nullptr, ExitCode::kUsage,
+            "'#SBATCH --", line, "' is read differently by sbatch: use a name without blanks, ",
+            "quotes, #, $, ` and backslashes");
+}
+
 std::string Header(const JobOptions& options) {
   std::vector<std::string> lines = {
       "job-name=" + options.name,
@@ -29,7 +39,7 @@ std::string Header(const JobOptions& options) {
       "time=" + options.time,
       StrCat("signal=B:USR2@", options.margin_s),
       "chdir=" + options.folder,
-      "output=" + options.chain + "/job-%j.log",
+      "output=" + Replace(options.chain, "%", "%%") + "/job-%j.log",
       "open-mode=append",
       "export=ALL",
       options.requeue ? "requeue" : "no-requeue",
@@ -41,7 +51,10 @@ std::string Header(const JobOptions& options) {
   if (!options.account.empty()) lines.push_back("account=" + options.account);
   if (!options.exclude.empty()) lines.push_back("exclude=" + options.exclude);
   std::string header;
-  for (const std::string& line : lines) header += "#SBATCH --" + line + "\n";
+  for (const std::string& line : lines) {
+    RequirePlain(line);
+    header += "#SBATCH --" + line + "\n";
+  }
   for (const std::string& line : options.sbatch) header += "#SBATCH " + line + "\n";
   header.pop_back();
   return header;
@@ -76,28 +89,36 @@ std::string RenderBatchScript(const JobOptions& options) {
   std::vector<std::string> prologue = options.prologue;
   if (prologue.empty()) prologue = {"# (no prologue)"};
   const std::string program = ShellQuote(options.program);
-  std::string script = kBatchScript;
-  const std::pair<const char*, std::string> fields[] = {
-      {"@HEADER@", Header(options)},
-      {"@RUN@", ShellQuote(options.run)},
-      {"@CHAIN@", ShellQuote(options.chain)},
-      {"@REQUEUE@", options.requeue ? "1" : "0"},
-      {"@NODES@", StrCat(options.nodes + options.spares)},
-      {"@EXCLUDE@", ShellQuote(options.exclude)},
-      {"@LAUNCH@", LaunchLine(options)},
-      {"@VESALIUS@", options.container.empty() ? program : options.container + " " + program},
-      {"@TRAINING@", Quoted(options.training)},
-      {"@PROLOGUE@", Join(prologue, "\n")},
+  const std::map<std::string, std::string> fields = {
+      {"HEADER", Header(options)},
+      {"RUN", ShellQuote(options.run)},
+      {"CHAIN", ShellQuote(options.chain)},
+      {"REQUEUE", options.requeue ? "1" : "0"},
+      {"NODES", StrCat(options.nodes + options.spares)},
+      {"EXCLUDE", ShellQuote(options.exclude)},
+      {"LAUNCH", LaunchLine(options)},
+      {"VESALIUS", options.container.empty() ? program : options.container + " " + program},
+      {"TRAINING", Quoted(options.training)},
+      {"PROLOGUE", Join(prologue, "\n")},
   };
-  for (const auto& [field, text] : fields) script = Replace(script, field, text);
+  // In one pass: what is filled in may look like a field.
+  std::string script;
+  bool after_text = false;
+  for (const std::string& part : Split(kBatchScript, '@')) {
+    const auto field = fields.find(part);
+    const bool text = field == fields.end();
+    if (text && after_text) script += '@';
+    script += text ? part : field->second;
+    after_text = text;
+  }
   return script;
 }
 
-int ParseTimeLimit(const std::string& text) {
+std::int64_t ParseTimeLimit(const std::string& text) {
   const std::size_t dash = text.find('-');
   std::vector<int> n = Numbers(text.substr(dash == std::string::npos ? 0 : dash + 1));
   bool good = n.size() <= 3;
-  int days = 0;
+  std::int64_t days = 0;
   if (dash != std::string::npos) {
     days = Numbers(text.substr(0, dash))[0];
     n.resize(3);  // hours, minutes, seconds
@@ -107,9 +128,11 @@ int ParseTimeLimit(const std::string& text) {
     n = {0, n[0], n[1]};
   }
   for (const int part : n) good = good && part >= 0;
-  const int seconds = good ? ((days * 24 + n[0]) * 60 + n[1]) * 60 + n[2] : 0;
+  const std::int64_t seconds = good ? ((days * 24 + n[0]) * 60 + n[1]) * 60 + n[2] : 0;
   Require(good && days >= 0 && seconds > 0, ExitCode::kUsage,
-          "--time wants minutes, hours:minutes:", "seconds or days-hours, not '", text, "'");
+          "--time wants minutes, minutes:seconds, hours:minutes:seconds or "
+          "days-hours[:minutes[:seconds]], and a limit there must be, not '",
+          text, "'");
   return seconds;
 }
 

@@ -1,6 +1,7 @@
 // The batch script of a training: slurm/batch.sh, filled in.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -24,11 +25,11 @@ struct JobOptions {
   std::string folder;                 // where relative paths of `training` begin
 };
 
-// The whole script.
+// The whole script. Error(kUsage) for a folder or a name that a directive of sbatch cannot carry.
 std::string RenderBatchScript(const JobOptions& options);
 
 // A time limit of Slurm in seconds: minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s. Error(kUsage) for
 // anything else, and for no limit at all.
-int ParseTimeLimit(const std::string& text);
+std::int64_t ParseTimeLimit(const std::string& text);
 
 }  // namespace vesalius::slurm

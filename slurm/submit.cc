@@ -11,13 +11,14 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/json_fields.h"
 #include "slurm/bad_nodes.h"
 #include "slurm/queue.h"
 
 namespace vesalius::slurm {
 namespace {
 
-constexpr double kUnknownSave = 15;
+constexpr double kUnknownSave = 15, kLongestLearned = 86400;  // seconds
 constexpr auto kLimit = std::chrono::seconds(60);
 
 std::string LastLine(const std::string& text) {
@@ -80,12 +81,10 @@ int LearnedMargin(const std::string& run) {
   if (Exists(run + "/pace.json")) {
     const auto pace =
         nlohmann::json::parse(ReadFile(run + "/pace.json"), nullptr, /*allow_exceptions=*/false);
-    if (pace.is_object()) {
-      save = pace.value("save_s", save);
-      step = pace.value("step_s", step);
-    }
+    save = NumberOr(pace, "save_s", save);
+    step = NumberOr(pace, "step_s", step);
   }
-  return 90 + static_cast<int>(std::ceil(2 * save + step));
+  return 90 + static_cast<int>(std::ceil(std::clamp(2 * save + step, 0.0, kLongestLearned)));
 }
 
 void Prepare(JobOptions* options) {
@@ -96,7 +95,7 @@ void Prepare(JobOptions* options) {
   options->name = StrCat("vesalius-", std::filesystem::path(options->run).filename().string(), "-",
                          Hex64(Hash64(options->run)).substr(0, 6));
   if (options->margin_s == 0) options->margin_s = LearnedMargin(options->run);
-  const int limit = ParseTimeLimit(options->time);
+  const std::int64_t limit = ParseTimeLimit(options->time);
   Require(options->margin_s < limit, ExitCode::kUsage, "--time ", options->time, " is ", limit,
           " s, and the ranks are to save ", options->margin_s,
           " s before its end: give more time, or a smaller --signal-margin");

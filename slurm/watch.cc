@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kFresh = 120;  // a step so young: somebody trains without Slurm
+constexpr double kFresh = 120;  // seconds since a sign of life of a run without Slurm
 
 // "1 d 02:03:04", "03:04".
 std::string Duration(double seconds) {
@@ -44,8 +44,8 @@ void AddState(const std::string& run, const std::vector<Job>& jobs,
     (*watch)["why"] = why;
   };
   const std::vector<std::string> chains = ListChains(run);
-  const bool fresh =
-      chains.empty() && progress && progress->age_s < std::max(kFresh, 10 * progress->step_s);
+  const double step_s = progress ? progress->step_s : 0;
+  const double patience = std::max(kFresh, 10 * step_s);
   if (const auto job = first("RUNNING"); job != jobs.end()) {
     set("running", StrCat("job ", job->id, " on ", job->nodes));
     if (job->end > 0) (*watch)["time_left_s"] = job->end - std::time(nullptr);
@@ -58,8 +58,8 @@ void AddState(const std::string& run, const std::vector<Job>& jobs,
              waiting != jobs.end()) {
     set("queued",
         StrCat("job ", waiting->id, " is ", Lower(waiting->state), ": ", waiting->reason));
-  } else if (fresh) {
-    set("running", "steps come");
+  } else if (chains.empty() && HasLife(run, patience)) {
+    set("running", progress && progress->age_s < patience ? "steps come" : "it has just begun");
   } else {
     const std::string ended = chains.empty() ? "" : chains[0] + "/ended";
     set("lost", StrCat("unfinished, and no job of it runs or waits",

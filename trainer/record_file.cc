@@ -29,9 +29,8 @@ std::size_t KeptLength(const std::string& content, std::int64_t step) {
 
 }  // namespace
 
-RecordFile::RecordFile(std::string path) : path_(std::move(path)) { Open(); }
-
 void RecordFile::Open() {
+  MakeDirs(std::filesystem::path(path_).parent_path().string());
   file_ = std::make_unique<OutputFile>(path_, ExitCode::kCannotCreate, /*append=*/true);
   std::error_code none;
   const std::uintmax_t size = std::filesystem::file_size(path_, none);
@@ -41,6 +40,7 @@ void RecordFile::Open() {
 void RecordFile::Write() {
   const std::string pieces = std::exchange(pieces_, {});
   if (pieces.empty()) return;
+  if (file_ == nullptr) Open();
   try {
     file_->Write(pieces);
   } catch (const Error&) {
@@ -53,7 +53,7 @@ void RecordFile::Write() {
 
 void RecordFile::Sync() {
   Write();
-  file_->Sync();
+  if (file_ != nullptr) file_->Sync();
 }
 
 void RecordFile::CutLines(int attempt, std::int64_t step) {
@@ -67,7 +67,7 @@ void RecordFile::CutLines(int attempt, std::int64_t step) {
   moved.Sync();
   moved.Close();
   WriteFileAtomic(path_, content.substr(0, kept));
-  Open();
+  file_.reset();
 }
 
 }  // namespace vesalius::trainer

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/file.h"
 
@@ -15,7 +16,10 @@ namespace vesalius::trainer {
 class RecordFile {
  public:
   // Appends to what is there. Errors here and below: kCannotCreate, naming the path.
-  explicit RecordFile(std::string path);
+  explicit RecordFile(std::string path) : path_(std::move(path)) {}
+
+  // Also makes its folder. Called by the first Write(), or before to be refused early.
+  void Open();
 
   // Kept until Write().
   void Append(std::string_view piece) { pieces_ += piece; }
@@ -27,8 +31,6 @@ class RecordFile {
   void CutLines(int attempt, std::int64_t step);
 
  private:
-  void Open();
-
   const std::string path_;
   std::unique_ptr<OutputFile> file_;
   std::string pieces_;

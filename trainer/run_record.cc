@@ -123,7 +123,10 @@ std::string EvaluationLine(std::int64_t step, const Figures& figures) {
 struct Lines {
   RecordFile metrics, evals;
   explicit Lines(const std::string& folder)
-      : metrics(folder + "/metrics.jsonl"), evals(folder + "/evals.jsonl") {}
+      : metrics(folder + "/metrics.jsonl"), evals(folder + "/evals.jsonl") {
+    metrics.Open();
+    evals.Open();
+  }
   void Write() {
     metrics.Write();
     evals.Write();

@@ -17,10 +17,9 @@ double Now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// Creates the folder and returns the file's path. The attempt follows the seconds in the name,
-// since TensorBoard reads the files of a folder in the order of their names.
-std::string MakePath(const std::string& folder, int attempt) {
-  MakeDirs(folder);
+// The attempt follows the seconds in the name, since TensorBoard reads the files of a folder in the
+// order of their names.
+std::string NewPath(const std::string& folder, int attempt) {
   char name[400];
   std::snprintf(name, sizeof(name), "/events.out.tfevents.%010lld.%06d.%s.%d",
                 static_cast<long long>(Now()), attempt, HostName().c_str(), ::getpid());
@@ -48,7 +47,7 @@ std::string TfRecord(const std::string& message) {
 }
 
 EventWriter::EventWriter(const std::string& folder, int attempt, std::int64_t first_step)
-    : file_(MakePath(folder, attempt)) {
+    : file_(NewPath(folder, attempt)) {
   EventProto version;
   version.set_wall_time(Now());
   version.set_file_version("brain.Event:2");
@@ -62,7 +61,6 @@ void EventWriter::SessionStart(std::int64_t first_step) {
   start.set_step(first_step);
   start.mutable_session_log()->set_status(SessionLogProto::START);
   Append(start.SerializeAsString());
-  Write();
 }
 
 void EventWriter::Append(const std::string& message) { file_.Append(TfRecord(message)); }

@@ -14,13 +14,13 @@ namespace vesalius::trainer {
 
 class EventWriter {
  public:
-  // Creates `folder` and in it a file that sorts after those of earlier attempts. Points of earlier
-  // files at steps >= `first_step` are superseded. Errors: kCannotCreate.
+  // A file in `folder` that sorts after those of earlier attempts; the first Write() makes both.
+  // Points of earlier files at steps >= `first_step` are superseded. Errors: kCannotCreate.
   EventWriter(const std::string& folder, int attempt, std::int64_t first_step);
 
   // Points at steps >= `first_step`, of this file too, are superseded by what follows.
   void SessionStart(std::int64_t first_step);
-  // One event with all values, by tag; in the file after Write().
+  // One event with all values, by tag. All of it is in the file after Write().
   void Scalars(std::int64_t step, const std::vector<std::pair<std::string, double>>& values);
   void Write() { file_.Write(); }
   void Sync() { file_.Sync(); }

@@ -104,6 +104,27 @@ TEST(Goodput, WhatCannotBeAccountedForIsRefused) {
               HasSubstr("no attempt"));
 }
 
+TEST(Goodput, ALaunchWhoseRanksAreStillToComeIsAccountedFor) {
+  const TempDir dir;
+  {
+    Script script(dir.path());
+    script.Add(0, -1, "", "instant", "generation.start");
+    script.Add(3, -1, "", "instant", "attempt.start");
+  }
+  EXPECT_DOUBLE_EQ(AccountFor(ReadEvents(dir.path())).wall(), 3);
+}
+
+TEST(Goodput, FieldsOfAnotherTypeAreNone) {
+  const TempDir dir;
+  {
+    Script script(dir.path());
+    script.Add(0, 0, "r/1/1", "instant", "rank.start", {{"since", "x"}});
+    script.Add(1, 0, "r/1/1", "instant", "rollback", {{"to", "x"}});
+    script.Steps(1, 1, "r/1/1", 1, 2);
+  }
+  EXPECT_DOUBLE_EQ(AccountFor(ReadEvents(dir.path())).wall(), 3);
+}
+
 TEST(Goodput, DroppedEventsAreToldOf) {
   const TempDir dir;
   {

@@ -25,8 +25,9 @@ using testing::Not;
 
 JobOptions Sample() {
   JobOptions options;
-  options.run = "/data/it's a run";
-  options.training = {"pretrain", "--run", options.run, "--set", "trainer.lr=1e-4", "$(rm x)"};
+  options.run = "/data/run-1";
+  options.training = {"pretrain",        "--run",   options.run, "--set",
+                      "trainer.lr=1e-4", "$(rm x)", "it's"};
   options.nodes = 2;
   options.ranks_per_node = 4;
   options.time = "12:00:00";
@@ -72,6 +73,32 @@ TEST(BatchScriptTest, SaysWhatWasAskedFor) {
   EXPECT_THAT(RenderBatchScript(options), Not(HasSubstr("singleton")));
 }
 
+TEST(BatchScriptTest, NamesThatADirectiveCannotCarryAreRefused) {
+  for (const char* name :
+       {"/x/a b", "/x/it's", "/x/a\"b", "/x/a#b", "/x/a\nb", "/x/$HOME", "/x/`b`"}) {
+    JobOptions options = Sample();
+    options.chain = std::string(name) + "/slurm/1";
+    EXPECT_THAT(MessageOf(ExitCode::kUsage, [&] { RenderBatchScript(options); }),
+                HasSubstr("#SBATCH --output="))
+        << name;
+  }
+  JobOptions options = Sample();
+  options.chain = "/x/100%j/slurm/1";
+  EXPECT_THAT(RenderBatchScript(options), HasSubstr("--output=/x/100%%j/slurm/1/job-%j.log\n"));
+  options.account = "a b";
+  EXPECT_THAT(MessageOf(ExitCode::kUsage, [&] { RenderBatchScript(options); }),
+              HasSubstr("--account=a b"));
+}
+
+TEST(BatchScriptTest, WhatIsFilledInIsNoField) {
+  JobOptions options = Sample();
+  options.training.push_back("@PROLOGUE@");
+  options.prologue = {"echo @RUN@"};
+  const std::string script = RenderBatchScript(options);
+  EXPECT_THAT(script, HasSubstr(" @PROLOGUE@)"));
+  EXPECT_THAT(script, HasSubstr("\necho @RUN@\n"));
+}
+
 TEST(BatchScriptTest, TimeLimitsAreSlurms) {
   EXPECT_EQ(ParseTimeLimit("90"), 5400);
   EXPECT_EQ(ParseTimeLimit("2:30"), 150);
@@ -79,6 +106,7 @@ TEST(BatchScriptTest, TimeLimitsAreSlurms) {
   EXPECT_EQ(ParseTimeLimit("1-12"), 129600);
   EXPECT_EQ(ParseTimeLimit("1-0:30"), 88200);
   EXPECT_EQ(ParseTimeLimit("2-1:02:03"), 176523);
+  EXPECT_EQ(ParseTimeLimit("99999-0"), 99999ll * 86400);
   for (const char* wrong : {"", "0", "abc", "1:2:3:4", "-5", "1-", "UNLIMITED"})
     EXPECT_THAT(MessageOf(ExitCode::kUsage, [&] { ParseTimeLimit(wrong); }), HasSubstr("--time"))
         << wrong;
@@ -89,6 +117,9 @@ TEST(BatchScriptTest, MarginFollowsTheSaves) {
   EXPECT_EQ(LearnedMargin(dir.path()), 120);
   WriteFileAtomic(dir.path() + "/pace.json", R"({"step_s": 2.5, "save_s": 40})");
   EXPECT_EQ(LearnedMargin(dir.path()), 90 + 80 + 3);
+  WriteFileAtomic(dir.path() + "/pace.json", R"({"step_s": "2", "save_s": 1e300})");
+  EXPECT_EQ(LearnedMargin(dir.path()), 90 + 86400);
+  WriteFileAtomic(dir.path() + "/pace.json", R"({"step_s": 2.5, "save_s": 40})");
   JobOptions options = Sample();
   options.run = dir.path();
   options.margin_s = 0;
@@ -131,8 +162,11 @@ TEST(BadNodesTest, TheSupervisorsVerdictNamesOne) {
   const TempDir dir;
   EXPECT_EQ(BlamedNode(dir.path()), "");
   WriteFileAtomic(dir.path() + "/failure.json",
-                  R"({"cause": {"kind": "hang", "node": "", "host": "n3"}})");
+                  R"({"token": "r/1/2", "cause": {"kind": "hang", "node": "", "host": "n3"}})");
+  WriteFileAtomic(dir.path() + "/ATTEMPT", "r/1/2\n");
   EXPECT_EQ(BlamedNode(dir.path()), "n3");
+  WriteFileAtomic(dir.path() + "/ATTEMPT", "r/2/3\n");
+  EXPECT_EQ(BlamedNode(dir.path()), "") << "an attempt that failed before the newest";
 }
 
 TEST(RunStateTest, RateProgressAndStragglers) {
@@ -158,6 +192,35 @@ TEST(RunStateTest, RateProgressAndStragglers) {
   ASSERT_EQ(progress->stragglers.size(), 1u);
   EXPECT_EQ(progress->stragglers[0].first, 2);
   EXPECT_NEAR(progress->stragglers[0].second, 0.4, 1e-9);
+}
+
+TEST(RunStateTest, AFaultThatAllRanksTellOfCountsOnce) {
+  const TempDir dir;
+  MakeDirs(dir.path() + "/events");
+  for (int rank = 0; rank < 2; ++rank) {
+    const auto line = [&](int step) {
+      return StrCat(R"({"rank":)", rank,
+                    R"(,"token":"r/1/1","kind":"failure","name":"numbers","step":)", step, "}\n");
+    };
+    WriteFileAtomic(StrCat(dir.path(), "/events/rank-000", rank, ".jsonl"),
+                    line(3) + line(8) + R"({"kind":"failure","name":7,"step":"x","rank":0})");
+  }
+  EXPECT_EQ(CountFaults(dir.path()).at("numbers"), 2);
+}
+
+TEST(RunStateTest, ARunLivesUntilItSaysThatItEnds) {
+  const TempDir dir;
+  EXPECT_FALSE(HasLife(dir.path(), 60));
+  WriteFileAtomic(dir.path() + "/ATTEMPT", "r/1/1\n");
+  EXPECT_TRUE(HasLife(dir.path(), 60)) << "it has just begun";
+  MakeDirs(dir.path() + "/events");
+  WriteFileAtomic(dir.path() + "/events/rank-0000.jsonl", R"({"name":"load"})"
+                                                          "\n");
+  EXPECT_TRUE(HasLife(dir.path(), 60));
+  EXPECT_FALSE(HasLife(dir.path(), 0)) << "that was long ago";
+  WriteFileAtomic(dir.path() + "/events/rank-0000.jsonl", R"({"name":"rank.end"})"
+                                                          "\n");
+  EXPECT_FALSE(HasLife(dir.path(), 60));
 }
 
 TEST(CommandTest, OutputStatusAndTime) {

@@ -150,8 +150,20 @@ TEST(RunRecordTest, AFolderThatCannotBeWrittenIsRefusedAtTheStart) {
     FAIL() << "accepted";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::kCannotCreate);
-    EXPECT_THAT(error.what(), HasSubstr("/proc/vesalius/metrics.jsonl"));
+    EXPECT_THAT(error.what(), HasSubstr("/proc/vesalius"));
   }
+}
+
+TEST(RunRecordTest, EventsThatCannotBeWrittenAreLostAlone) {
+  const TempDir dir;
+  WriteFileAtomic(dir.path() + "/events", "in the way");
+  {
+    RunRecord run({dir.path(), 1, 0, 10, ""});
+    run.Step(Record(1));
+    run.Flush();
+    EXPECT_GT(run.dropped(), 0);
+  }
+  EXPECT_THAT(ReadFile(dir.path() + "/metrics.jsonl"), HasSubstr("\"step\":1"));
 }
 
 // A disk that is full for a while: lines of that time are missing and counted, no line is torn, and
