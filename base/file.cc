@@ -37,6 +37,24 @@ const char* Remedy(int error) {
   Fail(code, what, " ", path, ": ", std::strerror(error), Remedy(error));
 }
 
+// What the system gives, where nothing may be renamed; /dev/shm is an ordinary folder.
+bool IsOfSystem(const std::string& path) {
+  return path.starts_with("/proc/") ||
+         (path.starts_with("/dev/") && !path.starts_with("/dev/shm/"));
+}
+
+// Where links lead, up to the first path of the system, whether a file is there or not.
+std::string Followed(std::string path) {
+  constexpr int kMostLinks = 40;  // as the kernel has it
+  std::error_code error;
+  for (int links = 0; links < kMostLinks && !IsOfSystem(path); ++links) {
+    const std::filesystem::path next = std::filesystem::read_symlink(path, error);
+    if (error) break;  // no link
+    path = (std::filesystem::path(path).parent_path() / next).string();
+  }
+  return path;
+}
+
 }  // namespace
 
 void CheckFileFault(FileOp op, const std::string& path) {
@@ -127,25 +145,28 @@ void ReadAt(const std::string& path, std::uint64_t offset, void* out, std::size_
 }
 
 void WriteFileAtomic(const std::string& path, std::string_view content, ExitCode code) {
+  const std::string target = Followed(path);
   struct stat info;
-  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
-    OutputFile device(path, code);  // a pipe or /dev/stdout: a rename would replace it by a file
+  const bool there = ::stat(target.c_str(), &info) == 0;
+  if (IsOfSystem(target) || (there && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))) {
+    std::fflush(stdout);  // may be the same file: what was printed so far stands before it
+    OutputFile device(target, code, /*append=*/true);
     device.Write(content);
     device.Close();
     return;
   }
-  const std::string temporary = StrCat(path, ".tmp-", ::getpid());
+  const std::string temporary = StrCat(target, ".tmp-", ::getpid());
   try {
     OutputFile file(temporary, code);
     file.Write(content);
     file.Sync();
     file.Close();
-    RenamePath(temporary, path, code);
+    RenamePath(temporary, target, code);
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
   }
-  const std::string parent = std::filesystem::path(path).parent_path();
+  const std::string parent = std::filesystem::path(target).parent_path();
   SyncDir(parent.empty() ? "." : parent, code);
 }
 
@@ -205,6 +226,14 @@ bool IsDir(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool IsMissing(const std::string& path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) == 0) return false;
+  if (errno != ENOENT && errno != ENOTDIR)
+    FailPath(ExitCode::kInputMissing, "cannot read", path, errno);
+  return true;
+}
+
 std::uint64_t FileSize(const std::string& path) {
   struct stat info;
   if (::stat(path.c_str(), &info) != 0)
@@ -220,6 +249,11 @@ std::vector<std::string> ListDir(const std::string& path) {
   if (error) FailPath(ExitCode::kInputMissing, "cannot list", path, error.value());
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::string WithoutSlash(std::string path) {
+  while (path.size() > 1 && (path.back() == '/' || path.ends_with("/."))) path.pop_back();
+  return path;
 }
 
 }  // namespace vesalius

@@ -49,7 +49,8 @@ std::string ReadFile(const std::string& path);
 void ReadAt(const std::string& path, std::uint64_t offset, void* out, std::size_t bytes);
 
 // Writes `path`.tmp-PID, syncs it, renames it to `path` and syncs the folder: readers see the old
-// or the new content, never a part. A pipe or device (/dev/stdout) is written to as it is.
+// or the new content, never a part. A link is followed: the file that it leads to is replaced. A
+// pipe, a device and what lies in /dev or /proc (/dev/stdout) is appended to as it is.
 void WriteFileAtomic(const std::string& path, std::string_view content,
                      ExitCode code = ExitCode::kCannotCreate);
 
@@ -75,7 +76,11 @@ class ScratchFolder {
 
 bool Exists(const std::string& path);
 bool IsDir(const std::string& path);
+// Nothing is there for sure, and no link either that leads somewhere: Error(kInputMissing) with the
+// reason when that cannot be told.
+bool IsMissing(const std::string& path);
 std::uint64_t FileSize(const std::string& path);
 std::vector<std::string> ListDir(const std::string& path);  // sorted names, without . and ..
+std::string WithoutSlash(std::string path);  // "a/b" for "a/b/" and "a/b/.", so that paths compare
 
 }  // namespace vesalius

@@ -3,6 +3,7 @@
 #include <sys/statvfs.h>
 
 #include <chrono>
+#include <filesystem>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -88,7 +89,7 @@ std::string Commit(const CommitJob& job) {
   AtSavePoint("manifest", job.step, 0);
   job.check(/*last=*/false);
   CheckFence(*job.attempt);
-  if (Exists(target)) {
+  if (IsDir(target)) {
     if (IsGood(target)) {
       log::Info(target, " is there already and good: it stays, the new copy is dropped");
       RemoveTree(job.temporary);
@@ -96,6 +97,8 @@ std::string Commit(const CommitJob& job) {
     }
     Quarantine(target);
   }
+  Require(!std::filesystem::exists(std::filesystem::symlink_status(target)), ExitCode::kCannotSave,
+          target, " is no folder and stands in the way of the checkpoint: remove it");
   job.check(/*last=*/true);
   CheckFence(*job.attempt);
   RenamePath(job.temporary, target, ExitCode::kCannotSave);

@@ -34,11 +34,6 @@ const char* RoleName(Role role) {
   return "unknown";
 }
 
-std::string WithoutSlash(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
-
 }  // namespace
 
 struct Reader::Impl {
@@ -104,7 +99,7 @@ Reader::Reader(const std::string& step_folder) : impl_(std::make_unique<Impl>())
   Require(IsDir(impl_->folder), ExitCode::kInputMissing, "no checkpoint folder ", impl_->folder,
           "; check the spelling of the path");
   const std::string path = StrCat(impl_->folder, "/", kManifestName);
-  Require(Exists(path), ExitCode::kInvalidData, impl_->folder,
+  Require(!IsMissing(path), ExitCode::kInvalidData, impl_->folder,
           " has no MANIFEST: it is no checkpoint, or a damaged one; use another step");
   impl_->manifest = DecodeManifest(ReadFile(path), path);
   const std::int64_t named = StepOfName(std::filesystem::path(impl_->folder).filename().string());
@@ -118,7 +113,7 @@ Reader::Reader(const std::string& step_folder) : impl_(std::make_unique<Impl>())
 void Reader::Impl::Open(bool exact) {
   for (const StoredFile& file : manifest.files) {
     const std::string shard = StrCat(folder, "/", file.name);
-    Require(Exists(shard), ExitCode::kInvalidData, shard,
+    Require(!IsMissing(shard), ExitCode::kInvalidData, shard,
             " is missing, the checkpoint is damaged; use an older step");
     const std::uint64_t bytes = FileSize(shard);
     Require(bytes == file.bytes || (!exact && bytes > file.bytes), ExitCode::kInvalidData, shard,
@@ -204,7 +199,8 @@ std::vector<std::string> ListSteps(const std::string& run_folder) {
   std::vector<std::int64_t> steps;
   if (IsDir(folder))
     for (const std::string& name : ListDir(folder))
-      if (StepOfName(name) >= 0 && IsDir(StrCat(folder, "/", name)))
+      if (StepOfName(name) >= 0 && !IsMissing(StrCat(folder, "/", name)) &&
+          IsDir(StrCat(folder, "/", name)))
         steps.push_back(StepOfName(name));
   std::sort(steps.rbegin(), steps.rend());
   std::vector<std::string> folders;
@@ -224,6 +220,8 @@ std::string ResolveStep(const std::string& path, std::vector<std::string>* skipp
       Reader(folder).Verify();
       return folder;
     } catch (const Error& error) {
+      if (IsMissing(folder)) continue;  // a living run does not keep it any more
+      if (error.code() != ExitCode::kInvalidData) throw;
       reasons.push_back(StrCat(folder, ": ", error.what()));
       if (skipped != nullptr) skipped->push_back(reasons.back());
     }

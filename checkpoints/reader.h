@@ -18,7 +18,9 @@ using TensorKey = std::pair<std::string, Role>;
 class Reader {
  public:
   // `step_folder`: RUN/ckpt/step-NNNNNNNN. Verifies the manifest's own checksum and that every file
-  // is there with its length. Errors: kInputMissing, kInvalidData, naming file, tensor and offset.
+  // is there with its length. Errors, of this and all below: kInvalidData for damage (wrong bytes,
+  // a missing or short file), naming file, tensor and offset; kInputMissing when there is no such
+  // folder or a file in it cannot be read, which says nothing of what it holds.
   explicit Reader(const std::string& step_folder);
   // A step in the node's memory, with the same promises.
   Reader(const std::string& memory_folder, const MemoryStep& step);
@@ -45,12 +47,12 @@ class Reader {
   std::unique_ptr<Impl> impl_;
 };
 
-// Step folders under RUN/ckpt, newest first.
+// Step folders under RUN/ckpt, newest first. Error(kInputMissing) when they cannot be listed.
 std::vector<std::string> ListSteps(const std::string& run_folder);
 
 // `path` itself when it is a step folder, else the newest step of the run folder that verifies
 // completely (all bytes). Damaged ones are passed over; why is appended to `skipped`. None good:
-// Error(kInvalidData), or kInputMissing where there is no step at all.
+// Error(kInvalidData), or kInputMissing where there is no step at all, or one cannot be read.
 std::string ResolveStep(const std::string& path, std::vector<std::string>* skipped);
 
 // Moves a damaged step folder to RUN/ckpt/quarantine/ (rank 0 of a run that owns the folder).

@@ -14,11 +14,13 @@
 namespace vesalius::checkpoints {
 namespace {
 
-bool Opens(const std::string& step_folder) {
+bool IsGood(const std::string& step_folder, bool every_byte) {
   try {
-    Reader reader(step_folder);
+    const Reader reader(step_folder);
+    if (every_byte) reader.Verify();
     return true;
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::kInvalidData) throw;
     return false;
   }
 }
@@ -49,15 +51,42 @@ std::int64_t BestStep(const std::string& run_folder, const std::vector<std::stri
   return best;
 }
 
+void RemoveLeftovers(const std::string& run_folder) {
+  const std::string folder = CheckpointFolder(run_folder);
+  if (!IsDir(folder)) return;
+  for (const std::string& name : ListDir(folder))
+    if (name.starts_with(".tmp-") || name.starts_with(".trash-"))
+      RemoveTree(StrCat(folder, "/", name));
+}
+
+// Nothing is removed before all of the newest good steps are found.
+void RemoveUnkept(const std::string& run_folder, const RetentionPolicy& policy,
+                  std::int64_t committed, bool every_byte) {
+  int kept = 0;
+  const std::vector<std::string> folders = ListSteps(run_folder);
+  const std::int64_t best = BestStep(run_folder, folders, policy.best);
+  for (const std::string& step_folder : folders) {
+    const std::string name = std::filesystem::path(step_folder).filename();
+    const std::int64_t step = StepOfName(name);
+    if (kept < policy.newest) {
+      kept += IsGood(step_folder, every_byte) ? 1 : 0;
+      continue;
+    }
+    if (step == committed || step == best || IsPinned(step_folder) ||
+        (policy.every > 0 && step % policy.every == 0))
+      continue;
+    const std::string trash = StrCat(CheckpointFolder(run_folder), "/.trash-", name);
+    RemoveTree(trash);
+    RenamePath(step_folder, trash);
+    RemoveTree(trash);
+  }
+}
+
 }  // namespace
 
 void SweepLeftovers(const std::string& run_folder) {
-  const std::string folder = CheckpointFolder(run_folder);
-  if (!IsDir(folder)) return;
   try {
-    for (const std::string& name : ListDir(folder))
-      if (name.starts_with(".tmp-") || name.starts_with(".trash-"))
-        RemoveTree(StrCat(folder, "/", name));
+    RemoveLeftovers(run_folder);
   } catch (const Error& error) {
     log::Warning("a leftover of an earlier save stays: ", error.what());
   }
@@ -76,28 +105,16 @@ void Unpin(const std::string& step_folder) {
 
 void RemoveOldSteps(const std::string& run_folder, const RetentionPolicy& policy,
                     std::int64_t committed) {
-  int kept = 0;
   try {
-    const std::vector<std::string> folders = ListSteps(run_folder);
-    const std::int64_t best = BestStep(run_folder, folders, policy.best);
-    for (const std::string& step_folder : folders) {
-      const std::string name = std::filesystem::path(step_folder).filename();
-      const std::int64_t step = StepOfName(name);
-      if (kept < policy.newest) {
-        kept += Opens(step_folder) ? 1 : 0;
-        continue;
-      }
-      if (step == committed || step == best || IsPinned(step_folder) ||
-          (policy.every > 0 && step % policy.every == 0))
-        continue;
-      const std::string trash = StrCat(CheckpointFolder(run_folder), "/.trash-", name);
-      RemoveTree(trash);
-      RenamePath(step_folder, trash);
-      RemoveTree(trash);
-    }
+    RemoveUnkept(run_folder, policy, committed, /*every_byte=*/false);
   } catch (const Error& error) {
     log::Warning("an old checkpoint stays: ", error.what());
   }
+}
+
+void PruneSteps(const std::string& run_folder, const RetentionPolicy& policy) {
+  RemoveLeftovers(run_folder);
+  RemoveUnkept(run_folder, policy, /*committed=*/-1, /*every_byte=*/true);
 }
 
 }  // namespace vesalius::checkpoints

@@ -53,6 +53,7 @@ std::string NewestSource(const std::string& run_folder, const std::string& run_i
       newest = folder;
       break;
     } catch (const Error& error) {
+      if (error.code() != ExitCode::kInvalidData) throw;
       skipped->push_back(StrCat(folder, ": ", error.what()));
     }
   }

@@ -18,8 +18,8 @@ std::string DescribeMemory();
 std::vector<MemoryStep> CommonMemory(const std::vector<std::string>& by_rank);
 
 // The newest step of the run: of `memory` (those of run `run_id`) or a folder on disk whose
-// manifest is good, memory when both are as new. "" when there is none; why a folder was passed
-// over is appended to `skipped`.
+// manifest is good, memory when both are as new. "" when there is none; why a damaged folder was
+// passed over is appended to `skipped`. Error(kInputMissing) when one cannot be read.
 std::string NewestSource(const std::string& run_folder, const std::string& run_id,
                          const std::vector<MemoryStep>& memory, std::vector<std::string>* skipped);
 

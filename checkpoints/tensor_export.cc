@@ -112,10 +112,23 @@ std::string ShardFile(const std::string& stem, std::size_t shard, std::size_t sh
   return stem + numbers;
 }
 
+// STEM-NNNNN-of-NNNNN.safetensors: five digits, or more where there are as many files.
+bool IsShardFile(std::string_view name, const std::string& stem) {
+  constexpr std::string_view kOf = "-of-", kEnding = ".safetensors";
+  if (!name.starts_with(stem + "-") || !name.ends_with(kEnding)) return false;
+  name.remove_prefix(stem.size() + 1);
+  name.remove_suffix(kEnding.size());
+  const auto number = [](std::string_view text) {
+    return text.size() >= 5 && text.find_first_not_of("0123456789") == text.npos;
+  };
+  const std::size_t of = name.find(kOf);
+  return of != name.npos && number(name.substr(0, of)) && number(name.substr(of + kOf.size()));
+}
+
 void RemoveEarlier(const std::string& folder, const std::string& stem) {
   for (const std::string& name : ListDir(folder)) {
-    const bool shard = name.starts_with(stem + "-") && name.ends_with(".safetensors");
-    if (shard || name == stem + ".safetensors" || name == stem + ".safetensors.index.json")
+    if (IsShardFile(name, stem) || name == stem + ".safetensors" ||
+        name == stem + ".safetensors.index.json")
       RemoveTree(StrCat(folder, "/", name));
   }
 }

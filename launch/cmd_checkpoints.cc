@@ -30,19 +30,35 @@ void PrintList(const nlohmann::json& found, const std::string& good) {
       Print(StrCat("  ", Age(entry["age"]), " old  ", entry["world"].get<std::int64_t>(),
                    " rank(s)  ", good, "\n"));
     else
-      Print(StrCat("  DAMAGED: ", entry["reason"].get<std::string>(), "\n"));
+      Print(StrCat(entry["damaged"] ? "  DAMAGED: " : "  UNREADABLE: ",
+                   entry["reason"].get<std::string>(), "\n"));
   }
+}
+
+std::string Name(const nlohmann::json& tensor) {
+  return StrCat(tensor["role"].get<std::string>(), " ", tensor["name"].get<std::string>());
 }
 
 void PrintDiff(const nlohmann::json& found) {
   for (const char* side : {"only_a", "only_b"})
-    for (const nlohmann::json& name : found[side])
+    for (const nlohmann::json& tensor : found[side])
       Print(StrCat("only in ", found[side == std::string("only_a") ? "a" : "b"].get<std::string>(),
-                   ": ", name.get<std::string>(), "\n"));
-  for (const nlohmann::json& tensor : found["tensors"])
-    Print(StrCat(tensor["role"].get<std::string>(), " ", tensor["name"].get<std::string>(), ": ",
-                 tensor["elements"].get<std::int64_t>(), " elements differ, by ",
-                 tensor["largest"].get<double>(), " at most\n"));
+                   ": ", Name(tensor), "\n"));
+  for (const nlohmann::json& tensor : found["reshaped"])
+    Print(StrCat(Name(tensor), ": ", tensor["a"].get<std::string>(), " in ",
+                 found["a"].get<std::string>(), ", ", tensor["b"].get<std::string>(), " in ",
+                 found["b"].get<std::string>(), "\n"));
+  for (const nlohmann::json& tensor : found["tensors"]) {
+    std::string line =
+        StrCat(Name(tensor), ": ", tensor["elements"].get<std::int64_t>(), " elements differ");
+    if (tensor["largest"].is_number())
+      line += StrCat(", by ", tensor["largest"].get<double>(), " at most");
+    if (tensor["not_finite"] > 0)
+      line += StrCat(", ", tensor["not_finite"].get<std::int64_t>(), " by NaN or infinity");
+    Print(line + "\n");
+  }
+  for (const nlohmann::json& name : found["blobs"])
+    Print(StrCat("state '", name.get<std::string>(), "' differs\n"));
   if (found["equal"]) Print("equal, bit for bit\n");
 }
 

@@ -41,7 +41,12 @@ Config LoadConfig(const std::string& preset, const std::string& file,
           Join(PresetNames(), ", "), ") and --config FILE");
   ConfigProto proto = file.empty() ? ParsePreset(preset) : ParseConfigText(ReadFile(file), file);
   for (const std::string& setting : settings) ApplySetting(setting, &proto);
-  return Resolve(std::move(proto));
+  Config config = Resolve(std::move(proto));
+  // Asked of a start only: what older checkpoints were made with can still be read.
+  Require(config.checkpoint.keep_best.empty() || config.trainer.eval_every > 0, ExitCode::kConfig,
+          "checkpoint.keep_best = ", config.checkpoint.keep_best,
+          " needs evaluations: set trainer.eval_every, or leave it out");
+  return config;
 }
 
 Config ParseConfig(const std::string& text) {

@@ -172,12 +172,13 @@ nlohmann::json ModelConfigJson(const Config& config, const ModelVocabulary& voca
 
 void Export(const ExportOptions& options) {
   std::vector<std::string> skipped;
-  const std::string folder = checkpoints::ResolveStep(options.checkpoint, &skipped);
+  const std::string named = WithoutSlash(options.checkpoint);
+  const std::string folder = checkpoints::ResolveStep(named, &skipped);
   for (const std::string& reason : skipped) log::Warning("passed over ", reason);
   const checkpoints::Reader reader(folder);
   // Of a run folder the newest good step was chosen; a step that was named is verified here, before
   // anything is written.
-  if (folder == options.checkpoint) reader.Verify();
+  if (folder == named) reader.Verify();
   const Config config = ParseConfig(reader.info().config_text);
   const auto words = reader.info().blobs.find("vocabulary");
   Require(words != reader.info().blobs.end(), ExitCode::kInvalidData, folder,

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -62,7 +63,8 @@ Inputs LoadInputs(const PretrainOptions& options) {
 // that the decision is made once.
 struct Start {
   std::unique_ptr<checkpoints::Attempt> attempt;
-  std::string resume_from;
+  std::string resume;       // auto, none, or the folder of --resume where that decides
+  std::string resume_from;  // the source
   InitialWeights initial;
 };
 
@@ -76,20 +78,57 @@ void RequireUnused(const PretrainOptions& options) {
           "leave --resume out to go on");
 }
 
-// The source to go on from (checkpoints/source.h). With `auto` only its manifest has been read.
-std::string FindCheckpoint(const PretrainOptions& options, const std::string& run_id,
+std::string RunIdOf(const std::string& token) { return token.substr(0, token.find('/')); }
+
+// What --resume comes to for the attempt with `token` ("": none yet). A folder that it names is
+// where a run begins that has nothing of its own. Then its own steps go on, so that the same words
+// lose nothing, but for one that is named: back to that, unless this launch has saved since.
+std::string HowToGoOn(const PretrainOptions& options, const std::string& token,
+                      const std::vector<checkpoints::MemoryStep>& memory) {
+  if (options.resume == "auto" || options.resume == "none") return options.resume;
+  std::vector<std::string> damaged;
+  const std::string own = checkpoints::NewestSource(options.run, RunIdOf(token), memory, &damaged);
+  if (own.empty()) return options.resume;
+  const std::vector<std::string> steps = checkpoints::ListSteps(options.run);
+  const bool names_own = std::any_of(steps.begin(), steps.end(), [&](const std::string& step) {
+    std::error_code none;  // what is named may be missing
+    return std::filesystem::equivalent(step, options.resume, none);
+  });
+  const std::string launch = token.substr(0, token.rfind('/') + 1);
+  const bool saved_since =
+      !token.empty() && checkpoints::OpenSource(own)->info().token.starts_with(launch);
+  if (names_own && !saved_since) return options.resume;
+  log::Info("--resume ", options.resume,
+            " is for a run without steps: this one has its own and goes "
+            "on from ",
+            own);
+  return "auto";
+}
+
+// Without a good step, a run that once had some does not begin anew by itself.
+void RequireNothingLost(const std::string& run, const std::vector<std::string>& damaged) {
+  const std::string quarantine = checkpoints::CheckpointFolder(run) + "/quarantine";
+  const bool moved = IsDir(quarantine) && !ListDir(quarantine).empty();
+  Require(damaged.empty() && !moved, ExitCode::kInvalidData, "no checkpoint in ", run,
+          " is good: ", Join(damaged, "; "), damaged.empty() || !moved ? "" : "; ",
+          moved ? StrCat(quarantine, " holds ", Join(ListDir(quarantine), ", ")) : "",
+          "; bring a good one back to ", checkpoints::CheckpointFolder(run),
+          ", name another one (--resume PATH), start a new run folder, or remove ",
+          damaged.empty() ? quarantine : checkpoints::CheckpointFolder(run), " to begin anew");
+}
+
+// The source to go on from (checkpoints/source.h), "" to begin. With `auto` only its manifest has
+// been read.
+std::string FindCheckpoint(const std::string& run, const std::string& resume,
+                           const std::string& run_id,
                            const std::vector<checkpoints::MemoryStep>& memory) {
-  if (options.resume == "none") return "";
+  if (resume == "none") return "";
   std::vector<std::string> skipped;
-  std::string found;
-  if (options.resume != "auto")
-    found = checkpoints::ResolveStep(options.resume, &skipped);
-  else
-    found = checkpoints::NewestSource(options.run, run_id, memory, &skipped);
+  const std::string found = resume == "auto"
+                                ? checkpoints::NewestSource(run, run_id, memory, &skipped)
+                                : checkpoints::ResolveStep(resume, &skipped);
   for (const std::string& reason : skipped) log::Warning("passed over ", reason);
-  Require(!found.empty() || skipped.empty(), ExitCode::kInvalidData, "no checkpoint in ",
-          options.run, " is good: ", Join(skipped, "; "),
-          "; name another one (--resume PATH), or start a new run folder");
+  if (found.empty()) RequireNothingLost(run, skipped);
   return found;
 }
 
@@ -141,20 +180,20 @@ void SetNewerAside(const std::string& run, const std::string& resume_from) {
 }
 
 // The next older source, once a rank has found that `source` is damaged.
-std::string NextOlder(const PretrainOptions& options, const Inputs& in, const std::string& run_id,
+std::string NextOlder(const std::string& run, const Inputs& in, const Start& start,
                       const std::string& source, const std::string& why) {
-  Require(options.resume == "auto", ExitCode::kInvalidData, why);
+  Require(start.resume == "auto", ExitCode::kInvalidData, why);
   if (checkpoints::IsMemorySource(source)) {
     log::Warning("the state in memory is not used: ", why);
   } else {
     log::Warning(why, "; ", source, " is moved to quarantine");
     checkpoints::Quarantine(source);
   }
-  const std::string next = FindCheckpoint(options, run_id, {});
-  Require(!next.empty(), ExitCode::kInvalidData, "no checkpoint in ", options.run,
-          " is good: ", why, "; start a new run folder");
+  const std::string next = FindCheckpoint(run, "auto", start.attempt->run_id(), {});
+  Require(!next.empty(), ExitCode::kInvalidData, "no checkpoint in ", run, " is good: ", why,
+          "; start a new run folder");
   RequireFits(next, in);
-  SetNewerAside(options.run, next);
+  SetNewerAside(run, next);
   return next;
 }
 
@@ -165,12 +204,19 @@ InitialWeights InitialWeightsOf(const PretrainOptions& options, const Inputs& in
   return ReadInitialWeights(options.init, in.config, in.vocabulary);
 }
 
+// What a start would go on from, without touching the run folder. Without memory: that is its
+// attempt's to use.
+std::string FindFitting(const PretrainOptions& options, const Inputs& in) {
+  const std::string found =
+      FindCheckpoint(options.run, HowToGoOn(options, "", {}), /*run_id=*/"", {});
+  if (!found.empty()) RequireFits(found, in);
+  return found;
+}
+
 // What a start in this run folder would meet, without touching it (--check).
 void CheckStart(const PretrainOptions& options, const Inputs& in) {
   RequireUnused(options);
-  const std::string found = FindCheckpoint(options, "", {});
-  if (!found.empty()) RequireFits(found, in);
-  const InitialWeights initial = InitialWeightsOf(options, in, found);
+  const InitialWeights initial = InitialWeightsOf(options, in, FindFitting(options, in));
   for (const std::string& line : initial.summary) std::cout << "# " << line << "\n";
 }
 
@@ -178,8 +224,10 @@ Start BeginAttempt(const PretrainOptions& options, const Inputs& in,
                    const std::vector<checkpoints::MemoryStep>& memory) {
   RequireUnused(options);
   RequireNoStopFile(options.run);
-  Start start{checkpoints::Attempt::Acquire(options.run), "", {}};
-  start.resume_from = FindCheckpoint(options, start.attempt->run_id(), memory);
+  if (!IsUsed(options.run)) FindFitting(options, in);  // refused, a new folder stays a new one
+  Start start{checkpoints::Attempt::Acquire(options.run), "", "", {}};
+  start.resume = HowToGoOn(options, start.attempt->token(), memory);
+  start.resume_from = FindCheckpoint(options.run, start.resume, start.attempt->run_id(), memory);
   if (!start.resume_from.empty()) RequireFits(start.resume_from, in);
   start.initial = InitialWeightsOf(options, in, start.resume_from);
   SetNewerAside(options.run, start.resume_from);
@@ -293,15 +341,11 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
       Train({in.config, options.run, *comm, device, in.sources, in.train, in.valid, in.vocabulary,
              start.attempt.get(), parts[1], attempt, parts[2],
              [&](const std::string& source, const std::string& why) {
-               return OnLead(bootstrap, "resume.other", [&] {
-                 return NextOlder(options, in, start.attempt->run_id(), source, why);
-               });
+               return OnLead(bootstrap, "resume.other",
+                             [&] { return NextOlder(options.run, in, start, source, why); });
              },
              fresh && !options.init.empty() ? &start.initial : nullptr, options.faults});
   events::Instant("rank.end", -1, {{"code", static_cast<int>(code)}});
-  if (code == ExitCode::kFinished && bootstrap.rank() == 0)
-    log::Info("finished ", in.config.trainer.steps, " steps; checkpoints in ", options.run,
-              "/ckpt");
   return code;
 }
 

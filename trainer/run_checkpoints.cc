@@ -39,7 +39,10 @@ std::int64_t RunCheckpoints::Restore() {
     try {
       step = state_.Load(source_);
     } catch (const Error& error) {
-      if (error.code() != ExitCode::kInvalidData && error.code() != ExitCode::kInputMissing) throw;
+      // What cannot be read on disk may be good; memory is a copy and can be done without.
+      if (error.code() != ExitCode::kInvalidData &&
+          !(error.code() == ExitCode::kInputMissing && checkpoints::IsMemorySource(source_)))
+        throw;
       damage = StrCat("rank ", context_.comm.rank(), ": ", error.what());
     }
     damage = AgreeOnDamage(damage);

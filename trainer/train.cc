@@ -1,9 +1,14 @@
 #include "trainer/train.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/error.h"
 #include "base/event_log.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/rank_page.h"
+#include "checkpoints/manifest.h"
 #include "trainer/batch_source.h"
 #include "trainer/comm_trace.h"
 #include "trainer/evaluation.h"
@@ -65,6 +70,7 @@ class Session {
   std::int64_t RollBack(std::int64_t step, bool other_samples);
   void Save(std::int64_t step, bool final);
   void Evaluate(std::int64_t step);
+  void CheckBest(const NamedValues& figures);
   ExitCode Leave(std::int64_t step);
   ExitCode Finish(std::int64_t step);
 
@@ -83,6 +89,7 @@ class Session {
   std::unique_ptr<StopWatch> stop_watch_;  // rank 0 only
   std::int64_t first_step_ = 0;            // of this attempt
   int stage_ = 0;
+  bool best_checked_ = false;
 };
 
 Session::Session(const TrainContext& context)
@@ -246,7 +253,21 @@ void Session::Evaluate(std::int64_t step) {
   train_step_.model().RefreshKnowledge();
   const Figures figures = EvaluateDataset(train_step_.model(), config_, tokenizer, *context_.valid,
                                           "all", context_.comm);
-  if (record_) record_->Evaluation(step, Headline(figures));
+  const NamedValues headline = Headline(figures);
+  if (record_) record_->Evaluation(step, headline);
+  if (lead_) CheckBest(headline);
+}
+
+// Once: by a name that no evaluation gives, checkpoint.keep_best keeps nothing.
+void Session::CheckBest(const NamedValues& figures) {
+  std::string wanted = config_.checkpoint.keep_best;
+  if (wanted.empty() || std::exchange(best_checked_, true)) return;
+  if (wanted[0] == '-') wanted.erase(0, 1);
+  std::vector<std::string> names;
+  for (const auto& [name, value] : figures) names.push_back(name);
+  if (std::find(names.begin(), names.end(), wanted) != names.end()) return;
+  log::Warning("checkpoint.keep_best keeps nothing: this evaluation gives no figure '", wanted, "'",
+               DidYouMean(wanted, names), "; there are ", Join(names, ", "));
 }
 
 // On request, behind a checkpoint.
@@ -269,6 +290,14 @@ ExitCode Session::Finish(std::int64_t step) {
     }
   }
   checkpoints_.MarkDone(step);
+  if (lead_) {
+    const std::string folder = checkpoints::CheckpointFolder(context_.run_folder);
+    log::Info("finished ", step, " steps",
+              step > first_step_ ? ""
+                                 : StrCat(", all of them before this start: trainer.steps = ",
+                                          config_.trainer.steps, " asks for no more"),
+              IsDir(folder) ? "; checkpoints in " + folder : "");
+  }
   return ExitCode::kFinished;
 }
 

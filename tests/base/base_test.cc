@@ -1,11 +1,12 @@
 // base/: hashes against published vectors, the random stream, nearest names, files under faults.
+#include <fcntl.h>
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 
 #include "base/file.h"
@@ -52,6 +53,40 @@ TEST(Random, StreamsAreKeyedAndUnbiased) {
 TEST(Strings, NearestName) {
   EXPECT_EQ(Nearest("pretrian", {"phantom", "pretrain", "inspect"}), "pretrain");
   EXPECT_EQ(Nearest("zzz", {"phantom", "pretrain"}), "");
+}
+
+TEST(File, AtomicWriteGoesWhereALinkLeads) {
+  const TempDir dir;
+  const std::string real = dir.path() + "/real", link = dir.path() + "/link";
+  std::filesystem::create_symlink("real", link);
+  for (const char* text : {"made", "replaced"}) {
+    WriteFileAtomic(link, text);
+    EXPECT_EQ(ReadFile(real), text);
+    EXPECT_TRUE(std::filesystem::is_symlink(link));
+  }
+  EXPECT_EQ(ListDir(dir.path()).size(), 2u);
+}
+
+TEST(File, NothingOfTheSystemIsReplaced) {
+  const TempDir dir;
+  const std::string path = dir.path() + "/file", link = dir.path() + "/link";
+  WriteFileAtomic(path, "first ");
+  const int fd = ::open(path.c_str(), O_WRONLY);
+  ASSERT_GE(fd, 0);
+  const std::string device = StrCat("/dev/fd/", fd);  // as /dev/stdout of `... >file`
+  std::filesystem::create_symlink(device, link);
+  WriteFileAtomic(device, "second ");
+  WriteFileAtomic(link, "third");
+  EXPECT_EQ(ReadFile(path), "first second third");
+  ::close(fd);
+}
+
+TEST(File, WhatCannotBeLookedAtIsNotMissing) {
+  const TempDir dir;
+  const std::string loop = dir.path() + "/loop";
+  EXPECT_TRUE(IsMissing(loop));
+  std::filesystem::create_symlink("loop", loop);
+  EXPECT_THROW(IsMissing(loop), Error);
 }
 
 TEST(File, AtomicWriteLeavesOldContentWhenTheDiskFills) {

@@ -83,6 +83,45 @@ TEST_F(Retention, PinnedOnesUntilTheyAreNot) {
   EXPECT_THAT(Left({.newest = 2}, 5), ElementsAre(5, 4));
 }
 
+void FlipMiddle(const std::string& path) {
+  std::string bytes = ReadFile(path);
+  bytes[bytes.size() / 2] ^= 1;
+  WriteFileAtomic(path, bytes);
+}
+
+TEST_F(Retention, PruningCountsOnlyWhatVerifies) {
+  SaveAll(4);
+  FlipMiddle(step(4) + "/rank-0000.shard");
+  FlipMiddle(step(3) + "/rank-0000.shard");
+  PruneSteps(run(), {.newest = 2});
+  EXPECT_EQ(ListSteps(run()).size(), 4u);
+  FlipMiddle(step(1) + "/rank-0000.shard");
+  PruneSteps(run(), {.newest = 2});
+  EXPECT_TRUE(IsDir(step(2)));
+}
+
+TEST_F(Retention, WhatCannotBeReadIsNoDamage) {
+  SaveAll(4);
+  SetFileFault([this](FileOp op, const std::string& path) {
+    return op == FileOp::kRead && path.starts_with(step(4)) ? EIO : 0;
+  });
+  EXPECT_THAT(Left({.newest = 2}, 3), ElementsAre(4, 3, 2, 1));
+  EXPECT_EQ(Caught([&] { PruneSteps(run(), {.newest = 2}); }).code, ExitCode::kInputMissing);
+  SetFileFault(nullptr);
+  EXPECT_EQ(ListSteps(run()).size(), 4u);
+}
+
+TEST_F(Retention, PruningNamesWhatCannotBeRemoved) {
+  SaveAll(3);
+  SetFileFault([this](FileOp op, const std::string& path) {
+    return op == FileOp::kRename && path.find(StepName(1)) != path.npos ? EACCES : 0;
+  });
+  const Thrown thrown = Caught([&] { PruneSteps(run(), {.newest = 2}); });
+  SetFileFault(nullptr);
+  EXPECT_EQ(thrown.code, ExitCode::kCannotCreate);
+  EXPECT_THAT(thrown.message, testing::HasSubstr(step(1)));
+}
+
 // After a roll-back the step at hand is not among the newest.
 TEST_F(Retention, WhatWasJustCommitted) {
   SaveAll(5);

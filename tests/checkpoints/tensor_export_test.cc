@@ -88,6 +88,18 @@ TEST_F(TensorExport, LargeSetsAreCutWithAnIndex) {
   EXPECT_THAT(ListDir(out()), ElementsAre("model.safetensors"));
 }
 
+TEST_F(TensorExport, FilesOfOthersStay) {
+  MakeDirs(out());
+  for (const char* name :
+       {"model-best.safetensors", "model-1-of-2.safetensors", "model-0000x-of-00002.safetensors"})
+    WriteFileAtomic(out() + "/" + name, "mine");
+  WriteFileAtomic(out() + "/model-00001-of-00002.safetensors", "of an earlier export");
+  ExportTensors(*reader_, Tensors(), out(), "model", {});
+  EXPECT_THAT(ListDir(out()),
+              ElementsAre("model-0000x-of-00002.safetensors", "model-1-of-2.safetensors",
+                          "model-best.safetensors", "model.safetensors"));
+}
+
 TEST_F(TensorExport, AFullDiskLeavesNothingHalf) {
   MakeDirs(out());
   SetFileFault([](FileOp op, const std::string& path) {

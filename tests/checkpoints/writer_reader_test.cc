@@ -253,12 +253,40 @@ TEST_F(Checkpoint, ResolveSaysWhatIsMissing) {
   Save(1);
   EXPECT_EQ(ResolveStep(run() + "/", nullptr), step(1));
   EXPECT_EQ(ResolveStep(step(1) + "/", nullptr), step(1));
+  EXPECT_EQ(ResolveStep(step(1) + "/./", nullptr), step(1));
   fs::remove(step(1) + "/rank-0000.shard");
   const Thrown thrown = Caught([&] { ResolveStep(run(), nullptr); });
   EXPECT_EQ(thrown.code, ExitCode::kInvalidData);
   EXPECT_THAT(thrown.message, HasSubstr("rank-0000.shard is missing"));
   fs::rename(step(1), step(9));
   EXPECT_THAT(Caught([&] { Reader reader(step(9)); }).message, HasSubstr("renamed"));
+}
+
+TEST_F(Checkpoint, WhatCannotBeReadIsNotPassedOver) {
+  Save(1);
+  Save(2);
+  for (const char* file : {"/MANIFEST", "/rank-0000.shard"}) {
+    SetFileFault([&](FileOp op, const std::string& path) {
+      return op == FileOp::kRead && path == step(2) + file ? EIO : 0;
+    });
+    const Thrown thrown = Caught([&] { ResolveStep(run(), nullptr); });
+    SetFileFault(nullptr);
+    EXPECT_EQ(thrown.code, ExitCode::kInputMissing);
+    EXPECT_THAT(thrown.message, HasSubstr(step(2) + file + ": Input/output error"));
+  }
+  const std::string shard = step(2) + "/rank-0000.shard";
+  fs::remove(shard);
+  fs::create_symlink(fs::path(shard).filename(), shard);  // leads nowhere: it cannot be looked at
+  EXPECT_EQ(Caught([&] { Reader reader(step(2)); }).code, ExitCode::kInputMissing);
+}
+
+TEST_F(Checkpoint, WhatStandsInTheWayOfAStepIsNamed) {
+  MakeDirs(run() + "/ckpt");
+  fs::create_symlink("nowhere", step(3));
+  ExpectAll(SaveStep(run(), attempt_.get(), 3, 1, 2), ExitCode::kCannotSave, "stands in the way");
+  ExpectAll(SaveStep(run(), attempt_.get(), 3, 1, 2), ExitCode::kCannotSave, step(3));
+  fs::remove(step(3));
+  Save(3);
 }
 
 TEST_F(Checkpoint, RetentionKeepsTheNewestGoodOnes) {

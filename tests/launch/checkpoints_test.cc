@@ -8,6 +8,7 @@
 namespace vesalius::launch {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using trainer::Json;
@@ -71,6 +72,7 @@ TEST_F(CheckpointsCommandTest, Compares) {
   EXPECT_EQ(Do("diff 4 6", &found).status, 0);
   EXPECT_EQ(found["equal"], false);
   EXPECT_GT(found["tensors"].size(), 10u);
+  EXPECT_THAT(found["blobs"].get<std::vector<std::string>>(), Contains("loader"));
   EXPECT_EQ(Do("diff 4 5").status, 66);
 }
 
@@ -86,6 +88,38 @@ TEST_F(CheckpointsCommandTest, PrunesWhatTheRunDoesNotKeep) {
   EXPECT_THAT(found["removed"].get<std::vector<int>>(), ElementsAre(2));
   EXPECT_EQ(Do("prune --keep 1").status, 64);
   EXPECT_EQ(Do("verify").status, 0);
+}
+
+TEST_F(CheckpointsCommandTest, PrunesNoGoodStepForDamagedOnes) {
+  for (const int number : {12, 10, 8, 6, 4}) Damage(number);
+  EXPECT_EQ(Do("prune --keep 2").status, 0);
+  EXPECT_TRUE(IsDir(step(2)));
+}
+
+TEST_F(CheckpointsCommandTest, PinsItsOwnStepsOnly) {
+  const Outcome outcome = Do("pin " + dir_.path());
+  EXPECT_EQ(outcome.status, 66);
+  EXPECT_THAT(outcome.output, HasSubstr("there are 12, 10, 8, 6, 4, 2"));
+  EXPECT_FALSE(Exists(dir_.path() + "/PINNED"));
+  EXPECT_EQ(Do("pin 3").status, 66);
+  EXPECT_EQ(Do("pin " + step(4) + "/").status, 0);
+  EXPECT_TRUE(Exists(step(4) + "/PINNED"));
+}
+
+TEST_F(CheckpointsCommandTest, TellsUnreadableFromDamaged) {
+  std::filesystem::remove(step(4) + "/MANIFEST");
+  std::filesystem::create_directory(step(4) + "/MANIFEST");
+  EXPECT_THAT(Do("list").output, HasSubstr("UNREADABLE"));
+}
+
+TEST_F(CheckpointsCommandTest, ExportsNoDamagedStepHoweverItIsNamed) {
+  Damage(4);
+  for (const char* ending : {"", "/", "/."}) {
+    const std::string out = dir_.path() + "/exported";
+    const Outcome outcome = Program("export --checkpoint " + step(4) + ending + " --out " + out);
+    EXPECT_EQ(outcome.status, 65) << outcome.output;
+    EXPECT_FALSE(Exists(out)) << ending;
+  }
 }
 
 TEST_F(CheckpointsCommandTest, SaysWhatIsWrong) {

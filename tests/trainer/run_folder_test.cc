@@ -193,5 +193,90 @@ TEST(RunFolderTest, WithoutAnyGoodCheckpointItSaysSo) {
   EXPECT_EQ(TimelessMetrics(Folder("ruined")), metrics) << "it started from nothing";
 }
 
+TEST(RunFolderTest, ARunThatLostAllItsStepsDoesNotBeginAnew) {
+  MakeRun("lost", 12);
+  for (const std::string& step : Committed(Folder("lost"))) {
+    const std::string shard = StrCat(Folder("lost"), "/ckpt/", step, "/rank-0000.shard");
+    FlipByte(shard, static_cast<std::int64_t>(FileSize(shard)) / 2 / 4096 * 4096);
+  }
+  for (int start = 0; start < 2; ++start) {
+    const Outcome outcome = Data().Run("lost", kAlone, Steps(14));
+    EXPECT_EQ(outcome.status, 65) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr("ckpt/quarantine"));
+    EXPECT_THAT(outcome.output, HasSubstr("to begin anew"));
+  }
+  EXPECT_EQ(Metrics(Folder("lost")).size(), std::size_t{12});
+  ASSERT_EQ(Shell("rm -r " + Folder("lost") + "/ckpt/quarantine").status, 0);
+  EXPECT_EQ(Data().Run("lost", kAlone, Steps(2)).status, 0);
+  EXPECT_EQ(Metrics(Folder("lost")).size(), std::size_t{2});
+}
+
+// Even root cannot read a folder as a file, nor follow a link to itself.
+TEST(RunFolderTest, AStepThatCannotBeReadStopsTheStart) {
+  MakeRun("unreadable", 12);
+  const std::string step = Folder("unreadable") + "/ckpt/step-00000012";
+  for (const std::string file : {"/MANIFEST", "/rank-0000.shard"}) {
+    ASSERT_EQ(
+        Shell(StrCat("mv ", step, file, " ", step, "/aside && ln -s ", step, file, " ", step, file))
+            .status,
+        0);
+    const Outcome outcome = Data().Run("unreadable", kAlone, Steps(14));
+    EXPECT_EQ(outcome.status, 66) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(step + file + ": Too many levels of symbolic links"));
+    EXPECT_FALSE(Exists(Folder("unreadable") + "/ckpt/quarantine"));
+    ASSERT_EQ(Shell(StrCat("mv ", step, "/aside ", step, file)).status, 0);
+  }
+}
+
+TEST(RunFolderTest, OwnStepsGoBeforeAnotherRunsCheckpoint) {
+  MakeRun("source", 12);
+  const std::string words = StrCat("--resume ", Folder("source"), "/ckpt/step-00000006");
+  ASSERT_EQ(Data().Run("own", kAlone, Steps(12) + words).status, 0);
+  const Outcome outcome = Data().Run("own", kAlone, Steps(14) + words);
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("is for a run without steps"));
+  EXPECT_THAT(outcome.output, HasSubstr("(step 12,"));
+  EXPECT_EQ(Metrics(Folder("own")).size(), std::size_t{8});  // 7 to 14, none twice
+}
+
+TEST(RunFolderTest, AnOwnStepIsGoneBackToOnceInALaunch) {
+  MakeRun("back", 12);
+  const std::string words = Steps(14) + "--resume " + Folder("back") + "/ckpt/step-00000006";
+  const std::string launched = "VESALIUS_GENERATION=5 " + Data().Line("back", kAlone, words);
+  EXPECT_THAT(Shell(launched).output, HasSubstr("(step 6,"));
+  EXPECT_TRUE(IsDir(Folder("back") + "/ckpt/quarantine/step-00000012"));
+  EXPECT_THAT(Shell(launched).output,
+              HasSubstr("goes on from " + NewestCheckpoint(Folder("back"))));
+}
+
+TEST(RunFolderTest, AWrongSourceLeavesANewFolderNew) {
+  EXPECT_EQ(Data().Run("new", kAlone, Steps(2) + "--resume " + Folder("absent")).status, 66);
+  EXPECT_FALSE(Exists(Folder("new") + "/ATTEMPT"));
+  EXPECT_EQ(Data().Run("new", kAlone, Steps(2) + "--resume none").status, 0);
+}
+
+TEST(RunFolderTest, TheLastLineSaysWhatIsThere) {
+  MakeRun("longer", 12);
+  const Outcome fewer = Data().Run("longer", kAlone, Steps(6));
+  EXPECT_EQ(fewer.status, 0) << fewer.output;
+  EXPECT_THAT(fewer.output, HasSubstr("finished 12 steps, all of them before this start"));
+  const Outcome none = Data().Run("empty", kAlone, Steps(12) + "--resume " + Folder("longer"));
+  EXPECT_EQ(none.status, 0) << none.output;
+  EXPECT_THAT(none.output, Not(HasSubstr("checkpoints in")));
+}
+
+TEST(RunFolderTest, ABestFigureThatNoEvaluationGivesIsTold) {
+  const Outcome never = Data().Run("best", kAlone, "--set checkpoint.keep_best=iou");
+  EXPECT_EQ(never.status, 78);
+  EXPECT_THAT(never.output, HasSubstr("trainer.eval_every"));
+  const Outcome outcome = Data().Run(
+      "best", kAlone,
+      Steps(4) + "--set trainer.eval_every=2 --set checkpoint.keep_best=-localisation.io");
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  const std::string told = "gives no figure 'localisation.io'";
+  EXPECT_THAT(outcome.output, HasSubstr(told));
+  EXPECT_EQ(outcome.output.find(told), outcome.output.rfind(told)) << "told more than once";
+}
+
 }  // namespace
 }  // namespace vesalius::trainer
