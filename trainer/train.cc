@@ -108,6 +108,9 @@ ExitCode Session::Run() {
   const TrainerConfig& plan = config_.trainer;
   std::int64_t step = Prepare();
   while (step < plan.steps) {
+    // Of the whole round: what comes between two steps hangs no later than they do.
+    const page::In section(step - first_step_ < kWarmUpSteps ? page::Section::kWarmUp
+                                                             : page::Section::kStep);
     EnterStage(StageAt(plan, step));
     const Outcome outcome = Step(step);
     ++step;
@@ -159,8 +162,6 @@ void Session::EnterStage(int stage) {
 
 // From a batch to an update, and to what is known of both.
 Outcome Session::Step(std::int64_t step) {
-  const page::In section(step - first_step_ < kWarmUpSteps ? page::Section::kWarmUp
-                                                           : page::Section::kStep);
   faults_.At(step + 1);
   const auto fault = ApplyParameterFaults(faults_, train_step_);
   const double start = events::Now(), lr = LearningRate(config_.trainer, step);
@@ -232,6 +233,7 @@ bool Session::ReplicasDiffer(std::int64_t step) {
 
 // The step that the run goes on from: behind the samples consumed so far, or behind its own.
 std::int64_t Session::RollBack(std::int64_t step, bool other_samples) {
+  const page::In section(page::Section::kLoad);
   const std::int64_t to = checkpoints_.RollBack(step, other_samples);
   if (!other_samples) batches_.Open(state_.position(), stage_);
   if (record_) record_->RollBack(to);
