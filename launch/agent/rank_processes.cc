@@ -171,6 +171,9 @@ RankView RankProcesses::View(int number, Rank& rank) {
     view.code = rank.page->exit_code;
     if (view.signal == 0 && view.code < 0) view.signal = SIGKILL;
   }
+  // What an error that ended it was thrown in; the section itself was left on the way out.
+  if (rank.page != nullptr && view.signal == 0)
+    if (const int section = rank.page->failed_in; section > 0) view.inside[section - 1] = 0;
   return view;
 }
 

@@ -50,6 +50,7 @@ TEST(F02, AFailureOfOneRankIsTriedAgain) {
   EXPECT_EQ(cause.at("code"), 65);
   EXPECT_EQ(cause.at("rank"), 0);
   EXPECT_EQ(cause.at("message"), "record that --fault throw@8:0 calls damaged");
+  EXPECT_EQ(cause.at("section"), "step");
   EXPECT_EQ(launched.Digest("run"), launched.Undisturbed(kSteps));
 }
 

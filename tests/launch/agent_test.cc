@@ -98,6 +98,15 @@ TEST(CauseTest, OfTwoThatFailTheFirstIs) {
   EXPECT_EQ(FindCause({a, b}, Deadlines({}))->message, "first");
 }
 
+TEST(CauseTest, OfAnErrorThatAllTellTheRankWhereItHappenedIs) {
+  RankView a = Ended(0, 0, 77, 0.1), b = Ended(1, 0, 77, 0.2);
+  a.error = b.error = "the checkpoint of step 7 was not saved, rank 0: no space left";
+  EXPECT_FALSE(FindCause({Rank(0, Section::kWrite, 1), b}, Deadlines({}))) << "rank 0 ends as well";
+  EXPECT_EQ(FindCause({a, b}, Deadlines({}))->rank, 0);
+  a.error = b.error = "the checkpoint of step 7 was not saved, rank 1: no space left";
+  EXPECT_EQ(FindCause({a, b}, Deadlines({}))->rank, 1);
+}
+
 TEST(CauseTest, AHangIsTheRankThatTheOthersWaitFor) {
   RankView waits = Rank(0, Section::kStep, 61), hangs = Rank(1, Section::kStep, 60.5);
   waits.issued = waits.waiting = 41;
