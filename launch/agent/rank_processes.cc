@@ -73,6 +73,7 @@ std::map<std::string, std::string> RankProcesses::Environment(const std::string&
 }
 
 void RankProcesses::Start(const RankCommand& command) {
+  started_at_ = page::Now();
   if (!order_.launches) return;
   if (command.starter == Starter::kPlain) StartPlain(command);
   if (command.starter == Starter::kMpirun) StartMpirun(command);
@@ -157,7 +158,11 @@ RankView RankProcesses::View(int number, Rank& rank) {
       rank.by_us = stopping_since_ > 0;
     }
   }
-  if (rank.page != nullptr) Fill(*rank.page, now, &view);
+  if (rank.page != nullptr) {
+    Fill(*rank.page, now, &view);
+  } else if (started_at_ > 0) {  // it is on its way to the page, wherever it was started
+    view.inside[static_cast<int>(page::Section::kInit)] = Seconds(now - started_at_);
+  }
   view.stack = rank.stack;
   if (rank.ended_at == 0) return view;
   view.ended = true;
