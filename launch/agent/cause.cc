@@ -131,6 +131,7 @@ std::string Cause::Line() const {
   const std::string in =
       collective.empty() ? "" : StrCat(", at collective ", number, " '", collective, "'");
   const std::string words = message.empty() ? "" : ": " + message;
+  if (kind == kFailed && rank < 0) return StrCat(where, words);  // what starts ranks
   switch (kind) {
     case kDied:
       return StrCat(where, " was ended by signal ", signal, " (", ::strsignal(signal), ")", at, in);

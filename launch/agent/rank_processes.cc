@@ -193,8 +193,9 @@ std::pair<int, std::string> RankProcesses::LauncherFailure() {
   if (launcher_ == nullptr) return {};
   const auto end = launcher_->End();
   if (!end || (end->signal == 0 && end->code == 0)) return {};
-  return {end->code, end->signal > 0 ? StrCat("the launcher was ended by signal ", end->signal)
-                                     : StrCat("the launcher ended with exit code ", end->code)};
+  return {end->signal > 0 ? 128 + end->signal : end->code,
+          end->signal > 0 ? StrCat("the launcher was ended by signal ", end->signal)
+                          : StrCat("the launcher ended with exit code ", end->code)};
 }
 
 void RankProcesses::AskToSave() {
