@@ -111,6 +111,18 @@ TEST(F29, ANodeThatIsCutOffCountsAsLost) {
   EXPECT_TRUE(launched.Ranks("run").empty());
 }
 
+TEST(F40, ARequestedStopIsNoCrashOfTheLauncher) {
+  Launched launched;
+  Background launch(launched.Line("run", "--ranks 2", 4000, kQuick), launched.log("run"));
+  ASSERT_TRUE(Steps(launched, 5));
+  ::kill(launch.pid(), SIGTERM);
+  const Outcome stopped = launch.Wait(60);
+  EXPECT_EQ(stopped.status, 75);
+  EXPECT_THAT(stopped.output, HasSubstr("stopped on request"));
+  for (const char* words : {"abort is already in progress", "Process received signal"})
+    EXPECT_THAT(stopped.output, testing::Not(HasSubstr(words)));
+}
+
 TEST(F40, ASignalAtAnyMomentLeavesAWholeRun) {
   Launched launched;
   Background reference(launched.Line("reference", "--ranks 2 --no-mpi", 30),
