@@ -43,6 +43,12 @@ void NameAgent(const std::string& folder) {
   WriteFileAtomic(folder + "/agent", StrCat(::getpid(), " ", StartOf(::getpid()), "\n"));
 }
 
+std::string NamedAgent(const std::string& folder) {
+  std::ifstream in(folder + "/agent");  // may go at any moment, with the agent
+  pid_t pid = 0;
+  return in >> pid ? StrCat("process ", pid) : "a process";
+}
+
 void LeaveWithAgent(const std::string& folder) {
   if (!Exists(folder + "/agent")) return;
   const std::vector<std::string> words = Split(Trim(ReadFile(folder + "/agent")), ' ');

@@ -14,6 +14,8 @@ std::string ProcessStat(pid_t pid);
 
 // The agent's part: writes FOLDER/agent.
 void NameAgent(const std::string& folder);
+// Whom FOLDER/agent names, for people: "process 4711".
+std::string NamedAgent(const std::string& folder);
 
 // The rank's part. An agent that is gone already ends the process at once. No agent file: nothing.
 // The exit code is kPeerLost.

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <exception>
 
 #include "base/error.h"
 #include "base/stack_dump.h"
@@ -117,9 +118,11 @@ void Open(const std::string& folder, int rank) {
 In::In(Section section)
     : section_(section),
       outer_(t_section),
+      errors_(std::uncaught_exceptions()),
       outer_spent_(outer_ < 0 ? 0
                               : Now() - Here().sections[outer_].entered_at.exchange(0, kRelaxed)) {
   t_section = static_cast<int>(section);
+  Here().failed_in.store(0, kRelaxed);
   Here().sections[t_section].entered_at.store(Now(), kRelaxed);
 }
 
@@ -128,6 +131,11 @@ In::~In() {
   const std::int64_t now = Now(), spent = now - state.entered_at.exchange(0, kRelaxed);
   if (spent > state.longest.load(kRelaxed)) state.longest.store(spent, kRelaxed);
   state.times.fetch_add(1, kRelaxed);
+  std::atomic<std::int32_t>& failed_in = Here().failed_in;
+  if (std::uncaught_exceptions() == errors_)
+    failed_in.store(0, kRelaxed);
+  else if (failed_in.load(kRelaxed) == 0)
+    failed_in.store(1 + static_cast<int>(section_), kRelaxed);
   t_section = outer_;
   if (outer_ >= 0) Here().sections[outer_].entered_at.store(now - outer_spent_, kRelaxed);
 }

@@ -66,6 +66,8 @@ struct Page {
   std::atomic<std::uint64_t> ready;  // kReady, written last
   std::atomic<std::int32_t> pid, rank;
   std::array<SectionState, kSections> sections;
+  std::atomic<std::int32_t> failed_in;  // 1 + the innermost section left by the error that is under
+                                        // way; 0: none, or it was caught and the process went on
   std::atomic<std::int64_t> step;       // done, of the run; -1 before the first
   std::atomic<std::int64_t> steps;      // done by this process
   std::atomic<std::int64_t> committed;  // newest committed step that the rank knows of; -1: none
@@ -77,7 +79,7 @@ struct Page {
   std::atomic<std::int32_t> exit_code;  // -1 while it lives and when it ended without a word
   Text<64> error;
 };
-inline constexpr std::uint64_t kReady = 0x31304547'41504356;  // layout 1
+inline constexpr std::uint64_t kReady = 0x32304547'41504356;  // layout 2
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(std::atomic<float>::is_always_lock_free);
 
@@ -91,7 +93,8 @@ std::int64_t Now();
 // Error(kCannotCreate).
 void Open(const std::string& folder, int rank);
 
-// This thread is in `section` until the end of the scope; the section around it stands still.
+// This thread is in `section` until the end of the scope; the section around it stands still. One
+// that an error leaves is noted in failed_in until a section is entered, or left without one.
 class In {
  public:
   explicit In(Section section);
@@ -101,7 +104,8 @@ class In {
 
  private:
   const Section section_;
-  const int outer_;  // of this thread; -1: none
+  const int outer_;   // of this thread; -1: none
+  const int errors_;  // under way when it was entered
   const std::int64_t outer_spent_;
 };
 

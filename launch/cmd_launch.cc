@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/host.h"
 #include "launch/agent/agent.h"
+#include "launch/cli.h"
 #include "launch/command.h"
 #include "launch/flags.h"
 
@@ -22,15 +23,15 @@ std::string Environment(const char* name) {
 
 std::string Self() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
 
-// The folder after --run in the words of `pretrain`.
+// The run's folder in the words of `pretrain`, which are read as the ranks will read them.
 std::string RunOf(const std::vector<std::string>& words) {
   Require(!words.empty() && words[0] == "pretrain", ExitCode::kUsage,
           "launch wants the training after two dashes: launch --ranks 2 -- pretrain ...");
-  for (std::size_t i = 1; i < words.size(); ++i) {
-    if (words[i] == "--run" && i + 1 < words.size()) return words[i + 1];
-    if (words[i].starts_with("--run=")) return words[i].substr(6);
-  }
-  Fail(ExitCode::kUsage, "launch: 'pretrain' needs --run DIR");
+  ParseArguments(PretrainCommand(), {words.begin() + 1, words.end()});
+  Require(FLAGS_local_ranks == 0, ExitCode::kUsage,
+          "launch starts the ranks itself: give their number with launch --ranks ",
+          FLAGS_local_ranks, ", and no --local-ranks to pretrain");
+  return FLAGS_run;
 }
 
 LaunchOptions OptionsOf(const Arguments& arguments) {
@@ -43,6 +44,9 @@ LaunchOptions OptionsOf(const Arguments& arguments) {
               options.ranks % options.nodes == 0,
           ExitCode::kUsage, "--ranks ", options.ranks, " cannot be spread evenly over --nodes ",
           options.nodes);
+  Require(FLAGS_node >= 0 && FLAGS_node < options.nodes + options.spares, ExitCode::kUsage,
+          "--node ", FLAGS_node, " is not one of --nodes ", options.nodes, " and --spares ",
+          options.spares, ", which are numbered from 0");
   options.deadlines = arguments.repeated.at("deadline");
   options.command.words = {Self()};
   options.command.words.insert(options.command.words.end(), arguments.positional.begin(),
@@ -57,7 +61,7 @@ LaunchOptions OptionsOf(const Arguments& arguments) {
     options.node = node;
     options.key = StrCat(job, ".", Environment("SLURM_RESTART_COUNT"));
   } else {
-    options.number = std::max(0, FLAGS_node);
+    options.number = FLAGS_node;
     options.key = Environment("VESALIUS_LAUNCH_KEY");
     options.node = options.key.empty() ? HostName() : StrCat("node", options.number);
   }

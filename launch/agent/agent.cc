@@ -79,7 +79,7 @@ Observer ForPeople(const LaunchOptions& options, Deadlines& deadlines) {
   return observer;
 }
 
-ExitCode Decide(const LaunchOptions& options) {
+ExitCode Decide(const LaunchOptions& options, Worker& worker) {
   Deadlines deadlines(options.deadlines);
   deadlines.Load(options.run + "/deadlines.json");
   CoordinatorOptions plan;
@@ -94,7 +94,6 @@ ExitCode Decide(const LaunchOptions& options) {
                    : StrCat(options.run, "/.store-", plan.generation);
   Coordinator coordinator(plan, deadlines, ForPeople(options, deadlines), Now());
   std::mutex mutex;
-  Worker worker({0, options.node, options.run, options.command});
   std::unique_ptr<Service> service;
   if (options.nodes + options.spares > 1) {
     const std::string token = NewToken();
@@ -127,8 +126,7 @@ ExitCode Decide(const LaunchOptions& options) {
   return static_cast<ExitCode>(*coordinator.Done());
 }
 
-ExitCode Serve(const LaunchOptions& options) {
-  Worker worker({options.number, options.node, options.run, options.command});
+ExitCode Serve(const LaunchOptions& options, Worker& worker) {
   std::optional<Invitation> invitation;
   for (const double since = Now(); !invitation; worker.Wait(kTick)) {
     invitation = FindInvitation(options.run, options.key);
@@ -165,9 +163,10 @@ ExitCode Serve(const LaunchOptions& options) {
 ExitCode RunAgent(const LaunchOptions& options) {
   InstallSaveSignals();
   MakeDirs(options.run);
+  Worker worker({options.number, options.node, options.run, options.command});
   events::Open(options.run, "agent-" + options.node, TokenOf(options.run), -1);
   events::Instant("generation.start", -1, {{"node", options.node}});
-  const ExitCode code = options.number == 0 ? Decide(options) : Serve(options);
+  const ExitCode code = options.number == 0 ? Decide(options, worker) : Serve(options, worker);
   events::Instant("generation.end", -1, {{"code", static_cast<int>(code)}});
   return code;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <regex>
 #include <tuple>
 
 #include "base/exit_codes.h"
@@ -19,10 +20,18 @@ bool Well(const RankView& rank) {
                               rank.code == static_cast<int>(ExitCode::kSavedResumable));
 }
 
-// Ends that follow from another rank's: the loss of a peer, an error that rank 0 tells for all, and
-// what a launcher does to the others.
+// Whether its error is one of a collective operation that all ranks throw in the words of the one
+// where it happened: "..., rank 3: ..." (checkpoints/writer.cc).
+bool TellsOfAnother(const RankView& rank) {
+  static const std::regex kOrigin("\\brank ([0-9]+): ");
+  std::smatch found;
+  return std::regex_search(rank.error, found, kOrigin) && found[1] != StrCat(rank.rank);
+}
+
+// Ends that follow from another rank's: the loss of a peer, an error that another rank tells or
+// had, and what a launcher does to the others.
 bool IsConsequence(const RankView& rank) {
-  return rank.by_us || rank.signal == SIGTERM ||
+  return TellsOfAnother(rank) || rank.by_us || rank.signal == SIGTERM ||
          (rank.signal == 0 && rank.code == static_cast<int>(ExitCode::kPeerLost)) ||
          (rank.signal == 0 && rank.error.empty() && rank.rank != 0);
 }
@@ -122,6 +131,7 @@ std::string Cause::Line() const {
   const std::string in =
       collective.empty() ? "" : StrCat(", at collective ", number, " '", collective, "'");
   const std::string words = message.empty() ? "" : ": " + message;
+  if (kind == kFailed && rank < 0) return StrCat(where, words);  // what starts ranks
   switch (kind) {
     case kDied:
       return StrCat(where, " was ended by signal ", signal, " (", ::strsignal(signal), ")", at, in);

@@ -118,7 +118,7 @@ void Coordinator::End(const Cause& cause, double now) {
   cause_ = cause;
   at_cause_ = Views();
   if (cause.rank >= 0) cause_->node = NodeOf(cause.rank);
-  if (IsLaunchFailure(cause)) cause_->kind = Cause::kLaunch;
+  if (!stepped_ && IsLaunchFailure(cause)) cause_->kind = Cause::kLaunch;
   if (cause.kind == Cause::kNodeLost || cause.kind == Cause::kUnhealthy)
     nodes_.at(cause.node).dropped = true;
   state_ = State::kStopping;
@@ -154,10 +154,7 @@ void Coordinator::Run(double now) {
       launcher_failed_ = now;
     } else if (now - launcher_failed_ > kLauncherGrace) {
       Cause cause;
-      cause.kind = stepped_ ? Cause::kFailed : Cause::kLaunch;
-      if (!stepped_ && report.launcher_code >= static_cast<int>(ExitCode::kUsage) &&
-          report.launcher_code < 126)
-        cause.kind = Cause::kFailed;
+      cause.kind = Cause::kFailed;
       cause.node = name;
       cause.host = report.host;
       cause.section = "start";
@@ -195,8 +192,10 @@ void Coordinator::Decide(double now) {
   const bool further = began_before_ >= 0 && began_ > began_before_;
   decision_ = ladder_.After({*cause_, stepped_, committed_ > committed_before_, further}, spares);
   if (save_ && decision_.again) {
-    const int code = static_cast<int>(ExitCode::kSavedResumable);
-    decision_ = {.code = code, .action = "leaving, as was asked; start again to go on"};
+    const bool full =
+        cause_->kind == Cause::kFailed && cause_->code == static_cast<int>(ExitCode::kCannotSave);
+    decision_ = {.code = static_cast<int>(full ? ExitCode::kCannotSave : ExitCode::kSavedResumable),
+                 .action = "leaving, as was asked; start again to go on"};
   }
   if (const auto dropped = nodes_.find(decision_.drop_node); dropped != nodes_.end())
     dropped->second.dropped = true;

@@ -18,7 +18,8 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kTermGrace = 2 * kSecond;
 constexpr std::int64_t kStackPatience = kSecond / 4;
-constexpr std::int64_t kLauncherEndsItself = kSecond / 2;
+// mpirun gives ranks a second once one ended with a code, and crashes when it is signalled then.
+constexpr std::int64_t kLauncherEndsItself = 2 * kSecond;
 constexpr std::int64_t kStepsForMedian = 100;
 
 double Seconds(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; }
@@ -73,6 +74,7 @@ std::map<std::string, std::string> RankProcesses::Environment(const std::string&
 }
 
 void RankProcesses::Start(const RankCommand& command) {
+  started_at_ = page::Now();
   if (!order_.launches) return;
   if (command.starter == Starter::kPlain) StartPlain(command);
   if (command.starter == Starter::kMpirun) StartMpirun(command);
@@ -157,7 +159,11 @@ RankView RankProcesses::View(int number, Rank& rank) {
       rank.by_us = stopping_since_ > 0;
     }
   }
-  if (rank.page != nullptr) Fill(*rank.page, now, &view);
+  if (rank.page != nullptr) {
+    Fill(*rank.page, now, &view);
+  } else if (started_at_ > 0) {  // it is on its way to the page, wherever it was started
+    view.inside[static_cast<int>(page::Section::kInit)] = Seconds(now - started_at_);
+  }
   view.stack = rank.stack;
   if (rank.ended_at == 0) return view;
   view.ended = true;
@@ -171,6 +177,9 @@ RankView RankProcesses::View(int number, Rank& rank) {
     view.code = rank.page->exit_code;
     if (view.signal == 0 && view.code < 0) view.signal = SIGKILL;
   }
+  // What an error that ended it was thrown in; the section itself was left on the way out.
+  if (rank.page != nullptr && view.signal == 0)
+    if (const int section = rank.page->failed_in; section > 0) view.inside[section - 1] = 0;
   return view;
 }
 
@@ -185,8 +194,9 @@ std::pair<int, std::string> RankProcesses::LauncherFailure() {
   if (launcher_ == nullptr) return {};
   const auto end = launcher_->End();
   if (!end || (end->signal == 0 && end->code == 0)) return {};
-  return {end->code, end->signal > 0 ? StrCat("the launcher was ended by signal ", end->signal)
-                                     : StrCat("the launcher ended with exit code ", end->code)};
+  return {end->signal > 0 ? 128 + end->signal : end->code,
+          end->signal > 0 ? StrCat("the launcher was ended by signal ", end->signal)
+                          : StrCat("the launcher ended with exit code ", end->code)};
 }
 
 void RankProcesses::AskToSave() {

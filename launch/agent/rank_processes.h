@@ -57,6 +57,7 @@ class RankProcesses {
   const Order order_;
   std::vector<Rank> ranks_;
   std::unique_ptr<Process> launcher_;
+  std::int64_t started_at_ = 0;
   bool asked_ = false, launcher_told_ = false;
   std::int64_t stacks_since_ = 0, stopping_since_ = 0;
 };

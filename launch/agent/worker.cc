@@ -1,6 +1,8 @@
 #include "launch/agent/worker.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,20 +18,34 @@ namespace vesalius::launch {
 
 namespace {
 
-// Only this user's: its name can be guessed, and everybody may write to /dev/shm.
-void MakePrivateFolder(const std::string& path) {
-  struct stat info {};
-  const bool made = ::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST;
-  Require(made && ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
-              info.st_uid == ::getuid() && (info.st_mode & 0077) == 0,
-          ExitCode::kCannotCreate, path, " cannot be made, or is not a folder of this user alone");
+// Makes the folder and locks it until this process ends, however it does. Only this user's: its
+// name can be guessed, and everybody may write to /dev/shm.
+int TakeFolder(const std::string& path, const std::string& run) {
+  for (;;) {
+    struct stat locked {
+    }, there{};
+    const bool made = ::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST;
+    const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (made && fd < 0 && errno == ENOENT) continue;  // as below
+    Require(made && fd >= 0 && ::fstat(fd, &locked) == 0 && locked.st_uid == ::getuid() &&
+                (locked.st_mode & 0077) == 0,
+            ExitCode::kCannotCreate, path,
+            " cannot be made, or is not a folder of this user alone");
+    Require(::flock(fd, LOCK_EX | LOCK_NB) == 0, ExitCode::kFenced, "an agent (", NamedAgent(path),
+            " on this node) still watches the run ", run,
+            "; wait for its end, or ask for it with SIGTERM");
+    // An agent that left meanwhile has removed what it had locked.
+    if (::lstat(path.c_str(), &there) == 0 && there.st_ino == locked.st_ino) return fd;
+    ::close(fd);
+  }
 }
 
 }  // namespace
 
 Worker::Worker(WorkerOptions options)
-    : options_(std::move(options)), memory_(MemoryFolder(options_.run, options_.node)) {
-  MakePrivateFolder(memory_);
+    : options_(std::move(options)),
+      memory_(MemoryFolder(options_.run, options_.node)),
+      lock_(TakeFolder(memory_, options_.run)) {
   for (const std::string& name : ListDir(memory_))
     if (name.starts_with("pages-") || name.starts_with("store-")) RemoveTree(memory_ + "/" + name);
   NameAgent(memory_);
@@ -41,6 +57,7 @@ Worker::Worker(WorkerOptions options)
 Worker::~Worker() {
   partners_.reset();
   RemoveTree(memory_);
+  ::close(lock_);
 }
 
 void Worker::Join(const std::string& address, const std::string& token) {

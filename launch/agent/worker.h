@@ -20,10 +20,13 @@ struct WorkerOptions {
 
 class Worker {
  public:
-  // Makes the node's memory folder, and clears what another agent's attempts left there, but not
-  // the state that ranks kept.
+  // Makes the node's memory folder, which is this agent's alone as long as it lives, and clears
+  // what another agent's attempts left there, but not the state that ranks kept. Error(kFenced)
+  // while another agent has it.
   explicit Worker(WorkerOptions options);
   ~Worker();  // removes the folder
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
 
   // From here on this node's state in memory is shared with the others'.
   void Join(const std::string& address, const std::string& token);
@@ -37,6 +40,7 @@ class Worker {
 
   const WorkerOptions options_;
   const std::string memory_;
+  const int lock_;  // on the folder; ends with the process
   Report report_;
   std::unique_ptr<RankProcesses> ranks_;
   std::unique_ptr<Partners> partners_;  // of a launch of several nodes

@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <functional>
+#include <stdexcept>
 #include <thread>
 
 #include "tests/util/temp_dir.h"
@@ -83,6 +84,39 @@ TEST(RankPageTest, OuterSectionsStandStillDuringInnerOnes) {
       << "the inner section's time must not count";
   EXPECT_GE(page->sections[static_cast<int>(Section::kStage)].longest, 60'000'000);
   EXPECT_EQ(page->sections[static_cast<int>(Section::kStage)].times, 1);
+}
+
+TEST(RankPageTest, NotesTheSectionThatAnErrorWasThrownIn) {
+  const TempDir a, b, c;
+  const auto fail = [] {
+    const In load(Section::kLoad);
+    const In inner(Section::kStage);
+    throw std::runtime_error("no space left");
+  };
+  const auto caught = [&] {
+    try {
+      fail();
+    } catch (const std::runtime_error&) {
+    }
+  };
+  EXPECT_EQ(After(a.path(), caught)->failed_in, 1 + static_cast<int>(Section::kStage));
+  EXPECT_EQ(After(b.path(),
+                  [&] {
+                    caught();
+                    const In next(Section::kStep);
+                    std::_Exit(1);
+                  })
+                ->failed_in,
+            0)
+      << "it went on";
+  EXPECT_EQ(After(c.path(),
+                  [&] {
+                    const In outer(Section::kStep);
+                    caught();
+                  })
+                ->failed_in,
+            0)
+      << "it went on";
 }
 
 TEST(RankPageTest, TellsHowAProcessEnded) {

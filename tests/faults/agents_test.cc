@@ -35,6 +35,27 @@ TEST(F28, RanksDieWithTheirAgent) {
   }
 }
 
+TEST(F28, ASecondAgentIsRefusedWhileTheFirstLives) {
+  for (const char* flags : {"--ranks 2 --no-mpi", "--ranks 2 --nodes 2 --local --no-mpi"}) {
+    Launched launched;
+    Background agent(launched.Line("run", flags, 4000, kQuick), launched.log("run"));
+    ASSERT_TRUE(Steps(launched, 5)) << flags;
+    const std::vector<std::string> saved = trainer::Committed(launched.run("run"));
+    const Outcome second = launched.Run("run", flags, 60, kQuick);
+    EXPECT_EQ(second.status, 76) << second.output;
+    const std::vector<pid_t> children = ChildrenOf(agent.pid());
+    const pid_t watching =
+        StrCat(flags).find("--local") == std::string::npos ? agent.pid() : children[0];
+    EXPECT_THAT(second.output,
+                HasSubstr(StrCat("an agent (process ", watching, " on this node) still watches")));
+    EXPECT_TRUE(WaitUntil([&] { return trainer::Committed(launched.run("run")) != saved; }, 30))
+        << "the first one goes on";
+    ::kill(agent.pid(), SIGTERM);
+    EXPECT_EQ(agent.Wait(60).status, 75);
+    EXPECT_FALSE(Exists(launched.run("run") + "/failure.json"));
+  }
+}
+
 TEST(F28, ALostNodeIsReplacedByASpare) {
   Launched launched;
   Background launch(
@@ -88,6 +109,18 @@ TEST(F29, ANodeThatIsCutOffCountsAsLost) {
   ::kill(agent, SIGCONT);  // it wakes up, and must change nothing
   EXPECT_EQ(launch.Wait(30).status, 80);
   EXPECT_TRUE(launched.Ranks("run").empty());
+}
+
+TEST(F40, ARequestedStopIsNoCrashOfTheLauncher) {
+  Launched launched;
+  Background launch(launched.Line("run", "--ranks 2", 4000, kQuick), launched.log("run"));
+  ASSERT_TRUE(Steps(launched, 5));
+  ::kill(launch.pid(), SIGTERM);
+  const Outcome stopped = launch.Wait(60);
+  EXPECT_EQ(stopped.status, 75);
+  EXPECT_THAT(stopped.output, HasSubstr("stopped on request"));
+  for (const char* words : {"abort is already in progress", "Process received signal"})
+    EXPECT_THAT(stopped.output, testing::Not(HasSubstr(words)));
 }
 
 TEST(F40, ASignalAtAnyMomentLeavesAWholeRun) {

@@ -50,6 +50,7 @@ TEST(F02, AFailureOfOneRankIsTriedAgain) {
   EXPECT_EQ(cause.at("code"), 65);
   EXPECT_EQ(cause.at("rank"), 0);
   EXPECT_EQ(cause.at("message"), "record that --fault throw@8:0 calls damaged");
+  EXPECT_EQ(cause.at("section"), "step");
   EXPECT_EQ(launched.Digest("run"), launched.Undisturbed(kSteps));
 }
 
@@ -133,6 +134,25 @@ std::string FailingMpirun(const std::string& folder, int times) {
              "PATH=${PATH#*:} exec mpirun \"$@\"\n"));
   Shell("chmod +x " + folder + "/mpirun");
   return StrCat("PATH=", folder, ":$PATH ");
+}
+
+// Ranks that never open their pages are in init from when they were to be started.
+TEST(F03, ARankThatNeverComesIsNamedAtTheDeadlineOfInit) {
+  Launched launched;
+  const std::string bin = launched.run("bin");
+  MakeDirs(bin);
+  WriteFileAtomic(bin + "/mpirun",
+                  StrCat("#!/bin/sh\nif mkdir ", bin, "/once 2>/dev/null; then exec sleep 60; fi\n",
+                         "PATH=${PATH#*:} exec mpirun \"$@\"\n"));
+  Shell("chmod +x " + bin + "/mpirun");
+  const Outcome outcome = Shell(
+      StrCat("PATH=", bin, ":$PATH ", launched.Line("run", "--ranks 2 --deadline init=8", 4)));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  const Json cause = launched.Failure("run").at("cause");
+  EXPECT_EQ(cause.at("kind"), "hang");
+  EXPECT_EQ(cause.at("section"), "init");
+  EXPECT_GE(cause.at("seconds"), 8);
+  EXPECT_LT(cause.at("seconds"), 8 + 2);
 }
 
 TEST(F23, TwoFailedLaunchesAreTriedAgainInSilence) {

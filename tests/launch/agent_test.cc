@@ -98,6 +98,15 @@ TEST(CauseTest, OfTwoThatFailTheFirstIs) {
   EXPECT_EQ(FindCause({a, b}, Deadlines({}))->message, "first");
 }
 
+TEST(CauseTest, OfAnErrorThatAllTellTheRankWhereItHappenedIs) {
+  RankView a = Ended(0, 0, 77, 0.1), b = Ended(1, 0, 77, 0.2);
+  a.error = b.error = "the checkpoint of step 7 was not saved, rank 0: no space left";
+  EXPECT_FALSE(FindCause({Rank(0, Section::kWrite, 1), b}, Deadlines({}))) << "rank 0 ends as well";
+  EXPECT_EQ(FindCause({a, b}, Deadlines({}))->rank, 0);
+  a.error = b.error = "the checkpoint of step 7 was not saved, rank 1: no space left";
+  EXPECT_EQ(FindCause({a, b}, Deadlines({}))->rank, 1);
+}
+
 TEST(CauseTest, AHangIsTheRankThatTheOthersWaitFor) {
   RankView waits = Rank(0, Section::kStep, 61), hangs = Rank(1, Section::kStep, 60.5);
   waits.issued = waits.waiting = 41;
@@ -245,6 +254,9 @@ class Cluster {
   std::set<std::string> silent;
   std::map<int, RankView> ranks;  // what they report instead of stepping along
   std::set<std::string> slow_to_stop;
+  std::string launcher;  // how it failed
+  int launcher_code = 0;
+  bool save = false;  // the agents were signalled
   std::unique_ptr<Coordinator> coordinator;
   std::vector<Cause> causes;
   std::vector<Decision> decisions;
@@ -258,6 +270,11 @@ class Cluster {
     report.node = names_[n];
     report.attempt = order.attempt;
     report.done = order.duty;
+    report.save = save;
+    if (order.duty == Duty::kRun) {
+      report.launcher = launcher;
+      report.launcher_code = launcher_code;
+    }
     if (order.duty == Duty::kStop && slow_to_stop.count(names_[n]) > 0) report.done = Duty::kRun;
     if (order.duty == Duty::kRun) {
       const auto made = ranks.find(order.first_rank);
@@ -359,6 +376,40 @@ TEST(CoordinatorTest, AsksForASaveThenLeavesWithoutANewAttempt) {
   cluster.ranks = {{0, Ended(0, SIGKILL, 0, 0)}};
   cluster.Pass(2);
   EXPECT_EQ(cluster.coordinator->Done(), 75);
+}
+
+TEST(CoordinatorTest, ARequestedSaveThatFailsIsToldByTheExitCode) {
+  Cluster cluster(1, 0);
+  cluster.Pass(1);
+  cluster.save = true;
+  cluster.ranks = {{0, Ended(0, 0, 77, 0)}};
+  cluster.Pass(2);
+  EXPECT_EQ(cluster.coordinator->Done(), 77);
+}
+
+TEST(CoordinatorTest, ALauncherThatDiesAfterStepsIsAFailedAttempt) {
+  Cluster cluster(1, 0);
+  cluster.Pass(1);
+  cluster.launcher = "the launcher was ended by signal 9";
+  cluster.launcher_code = 128 + SIGKILL;
+  cluster.Pass(2);
+  ASSERT_FALSE(cluster.causes.empty());
+  EXPECT_EQ(cluster.causes[0].kind, Cause::kFailed);
+  EXPECT_EQ(cluster.causes[0].Line(), "node n0: the launcher was ended by signal 9");
+  EXPECT_EQ(cluster.decisions[0].wait, 0) << "as after other failures behind a step";
+}
+
+TEST(CoordinatorTest, ALauncherThatDiesBeforeTheFirstStepIsAFailedLaunch) {
+  Cluster cluster(1, 0);
+  RankView loading = Rank(0, Section::kInit, 1);
+  loading.step = -1;
+  loading.steps = 0;
+  cluster.ranks = {{0, loading}};
+  cluster.launcher = "the launcher was ended by signal 9";
+  cluster.launcher_code = 128 + SIGKILL;
+  cluster.Pass(2);
+  ASSERT_FALSE(cluster.causes.empty());
+  EXPECT_EQ(cluster.causes[0].kind, Cause::kLaunch);
 }
 
 // F35: only the monotonic clock that it is given counts; there is none other it could read.

@@ -53,6 +53,25 @@ TEST(ProgramTest, ChoicesBetweenFlagsAreChecked) {
   EXPECT_EQ(Program("embed --checkpoint x --out y --images a --texts b").status, 64);
 }
 
+TEST(ProgramTest, LaunchChecksItsWordsBeforeItStartsAnything) {
+  const TempDir dir;
+  const std::string a = dir.path() + "/a", b = dir.path() + "/b";
+  const std::string words = StrCat(" -- pretrain --preset tiny --data missing --run ", a, " ");
+  for (const char* flags : {"--nodes 2 --ranks 2 --no-mpi --node 2", "--no-mpi --node -1"}) {
+    const Outcome outcome = Program(StrCat("launch ", flags, words));
+    EXPECT_EQ(outcome.status, 64);
+    EXPECT_THAT(outcome.output, HasSubstr("numbered from 0"));
+  }
+  const Outcome ranks = Program(StrCat("launch --no-mpi", words, "--local-ranks 2"));
+  EXPECT_EQ(ranks.status, 64);
+  EXPECT_THAT(ranks.output, HasSubstr("launch starts the ranks itself"));
+  EXPECT_EQ(Program(StrCat("launch --no-mpi", words, "--sett a=b")).status, 64);
+  // The last folder counts, for the agent as for the ranks.
+  EXPECT_EQ(Program(StrCat("launch --no-mpi", words, "--run ", b)).status, 66);
+  EXPECT_FALSE(Exists(a));
+  EXPECT_TRUE(Exists(b + "/failure.json"));
+}
+
 TEST(ProgramTest, VersionNamesWhatItStandsOn) {
   const Outcome outcome = Program("version");
   EXPECT_EQ(outcome.status, 0);
