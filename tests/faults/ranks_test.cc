@@ -1,5 +1,6 @@
 // Ranks that die, fail, hang or are slow, under an agent of one node (F1-F4, F23, F27, F39).
 #include "tests/faults/launched.h"
+#include "tests/faults/pages.h"
 
 namespace vesalius::launch {
 namespace {
@@ -112,6 +113,25 @@ TEST(F03, WithoutADeadlineAHangIsNotSeen) {
   std::this_thread::sleep_for(std::chrono::seconds(6));
   EXPECT_TRUE(run.Running());
   EXPECT_FALSE(Exists(launched.run("run") + "/failure.json"));
+}
+
+// Wherever a rank is stopped while it trains, the deadline is that of a step.
+TEST(F03, BetweenStepsARankIsStillInASection) {
+  Launched launched;
+  Background run(launched.Line("run", "--ranks 1 --no-mpi", 1000000,
+                               "--set trainer.checkpoint_every=0 --set watch.replica_every=1"),
+                 launched.log("run"));
+  const Pages pages(launched.Memory("run"));
+  std::shared_ptr<const page::Page> page;
+  ASSERT_TRUE(WaitUntil([&] { return (page = pages.Of(0)) != nullptr && page->steps > 7; }))
+      << ReadFile(launched.log("run"));
+  int outside = 0;
+  constexpr int kLooks = 20000;
+  for (int look = 0; look < kLooks; ++look) {
+    outside += page->sections[static_cast<int>(page::Section::kStep)].entered_at == 0 ? 1 : 0;
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+  EXPECT_LT(outside, kLooks / 1000);
 }
 
 TEST(F04, ASlowRankIsFlaggedAndNotRestarted) {
