@@ -150,7 +150,7 @@ void WriteFileAtomic(const std::string& path, std::string_view content, ExitCode
   const bool there = ::stat(target.c_str(), &info) == 0;
   if (IsOfSystem(target) || (there && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))) {
     std::fflush(stdout);  // may be the same file: what was printed so far stands before it
-    OutputFile device(target, code, /*append=*/true);
+    OutputFile device(path, code, /*append=*/true);
     device.Write(content);
     device.Close();
     return;
