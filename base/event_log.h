@@ -3,9 +3,10 @@
 // all. Layout: docs/formats.md.
 //
 // An event goes into a bounded queue, and one thread writes what has gathered with one write().
-// A killed process leaves its spans and scalars up to a fifth of a second before its end, everything
-// else up to it; a last line that is torn is left alone by the next writer and by readers. A full or stuck disk never blocks a caller: what does not
-// fit is dropped and counted, and the count is recorded once lines can be written again.
+// A killed process leaves its spans and scalars up to a fifth of a second before its end,
+// everything else up to it; a last line that is torn is left alone by the next writer and by
+// readers. A full or stuck disk never blocks a caller: what does not fit is dropped and counted,
+// and the count is recorded once lines can be written again.
 //
 // Everything here is thread-safe and does nothing before Open. A process has one log, but for ranks
 // that are threads: a thread that called Open has its own, every other thread the first.

@@ -9,8 +9,8 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "tests/data/image_fixtures.h"
 #include "base/sha256.h"
+#include "tests/data/image_fixtures.h"
 #include "tests/util/shared_data.h"
 #include "tests/util/temp_dir.h"
 

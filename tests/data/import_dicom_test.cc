@@ -10,10 +10,10 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/sha256.h"
 #include "data/dataset.h"
 #include "data/images/dicom.h"
 #include "tests/util/message_of.h"
-#include "base/sha256.h"
 #include "tests/util/shared_data.h"
 #include "tests/util/temp_dir.h"
 
