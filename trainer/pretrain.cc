@@ -124,9 +124,8 @@ std::string FindCheckpoint(const std::string& run, const std::string& resume,
                            const std::vector<checkpoints::MemoryStep>& memory) {
   if (resume == "none") return "";
   std::vector<std::string> skipped;
-  const std::string found = resume == "auto"
-                                ? checkpoints::NewestSource(run, run_id, memory, &skipped)
-                                : checkpoints::ResolveStep(resume, &skipped);
+  std::string found = resume == "auto" ? checkpoints::NewestSource(run, run_id, memory, &skipped)
+                                       : checkpoints::ResolveStep(resume, &skipped);
   for (const std::string& reason : skipped) log::Warning("passed over ", reason);
   if (found.empty()) RequireNothingLost(run, skipped);
   return found;
@@ -189,7 +188,7 @@ std::string NextOlder(const std::string& run, const Inputs& in, const Start& sta
     log::Warning(why, "; ", source, " is moved to quarantine");
     checkpoints::Quarantine(source);
   }
-  const std::string next = FindCheckpoint(run, "auto", start.attempt->run_id(), {});
+  std::string next = FindCheckpoint(run, "auto", start.attempt->run_id(), {});
   Require(!next.empty(), ExitCode::kInvalidData, "no checkpoint in ", run, " is good: ", why,
           "; start a new run folder");
   RequireFits(next, in);
@@ -207,8 +206,7 @@ InitialWeights InitialWeightsOf(const PretrainOptions& options, const Inputs& in
 // What a start would go on from, without touching the run folder. Without memory: that is its
 // attempt's to use.
 std::string FindFitting(const PretrainOptions& options, const Inputs& in) {
-  const std::string found =
-      FindCheckpoint(options.run, HowToGoOn(options, "", {}), /*run_id=*/"", {});
+  std::string found = FindCheckpoint(options.run, HowToGoOn(options, "", {}), /*run_id=*/"", {});
   if (!found.empty()) RequireFits(found, in);
   return found;
 }

@@ -18,8 +18,9 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kTermGrace = 2 * kSecond;
 constexpr std::int64_t kStackPatience = kSecond / 4;
+constexpr std::int64_t kLauncherEndsItself = kSecond / 2;
 // mpirun gives ranks a second once one ended with a code, and crashes when it is signalled then.
-constexpr std::int64_t kLauncherEndsItself = 2 * kSecond;
+constexpr std::int64_t kLauncherGivesASecond = 2 * kSecond;
 constexpr std::int64_t kStepsForMedian = 100;
 
 double Seconds(std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; }
@@ -244,9 +245,12 @@ void RankProcesses::Stop(bool at_once) {
       rank.process->Signal(SIGTERM);
   }
   if (launcher_ == nullptr) return;
-  if (spent > kTermGrace + kLauncherEndsItself) {
+  const bool with_code = std::ranges::any_of(
+      ranks_, [](const Rank& rank) { return rank.page != nullptr && rank.page->exit_code >= 0; });
+  const std::int64_t grace = with_code ? kLauncherGivesASecond : kLauncherEndsItself;
+  if (spent > kTermGrace + grace) {
     launcher_->Signal(SIGKILL);
-  } else if (spent > kLauncherEndsItself && !launcher_told_) {
+  } else if (spent > grace && !launcher_told_) {
     launcher_told_ = true;  // once: srun answers each
     launcher_->Signal(SIGTERM);
   }
