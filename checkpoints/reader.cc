@@ -197,7 +197,9 @@ std::string Reader::ParametersDigest() const {
 std::vector<std::string> ListSteps(const std::string& run_folder) {
   const std::string folder = CheckpointFolder(WithoutSlash(run_folder));
   std::vector<std::int64_t> steps;
-  if (IsDir(folder))
+  Require(!IsMissing(folder) || !std::filesystem::is_symlink(folder), ExitCode::kInputMissing,
+          folder, " is a link that leads nowhere: is its file system mounted?");
+  if (!IsMissing(folder))
     for (const std::string& name : ListDir(folder))
       if (StepOfName(name) >= 0 && !IsMissing(StrCat(folder, "/", name)) &&
           IsDir(StrCat(folder, "/", name)))

@@ -67,9 +67,8 @@ std::string BlamedNode(const std::string& run) {
   if (!Exists(path)) return "";
   const auto failure = nlohmann::json::parse(ReadFile(path), nullptr, /*allow_exceptions=*/false);
   const std::string attempt = run + "/ATTEMPT";
-  if (!failure.is_object() || !Exists(attempt) ||
-      TextOr(failure, "token", "") != Trim(ReadFile(attempt)))
-    return "";
+  const std::string newest(Exists(attempt) ? ReadFile(attempt) : "");
+  if (!failure.is_object() || TextOr(failure, "token", "") != Trim(newest)) return "";
   const auto cause = failure.value("cause", nlohmann::json::object());
   const std::string node = TextOr(cause, "node", "");
   return node.empty() ? TextOr(cause, "host", "") : node;

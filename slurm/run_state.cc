@@ -67,8 +67,10 @@ std::int64_t PlannedSteps(const std::string& run) {
 std::vector<double> BusySeconds(const std::vector<Json>& lines, double step_s) {
   std::vector<double> busy;
   for (const Json& line : lines) {
-    const Json waiting = line.value("/comm/waiting"_json_pointer, Json::array());
-    if (!std::ranges::all_of(waiting, &Json::is_number)) continue;
+    const auto comm = line.find("comm");
+    const Json waiting =
+        comm != line.end() && comm->is_object() ? comm->value("waiting", Json()) : Json();
+    if (!waiting.is_array() || !std::ranges::all_of(waiting, &Json::is_number)) continue;
     if (busy.size() != waiting.size()) busy.assign(waiting.size(), 0);
     for (std::size_t r = 0; r < busy.size(); ++r)
       busy[r] += (step_s - waiting[r].get<double>()) / static_cast<double>(lines.size());

@@ -82,7 +82,10 @@ BatchTensors GatherLabels(dist::Communicator& comm, std::span<const BatchTensors
     std::vector<std::int64_t> shape = like.sizes().vec();
     const std::int64_t width = AsBytes({like}).size(1);
     shape[0] = rows.size(0);
-    whole.*field = rows.slice(1, at, at + width).contiguous().view(like.scalar_type()).view(shape);
+    whole.*field = rows.slice(1, at, at + width)
+                       .clone(at::MemoryFormat::Contiguous)
+                       .view(like.scalar_type())
+                       .view(shape);
     at += width;
   }
   whole.signatures = GatherSlices(comm, "signatures", signatures, texts);

@@ -86,14 +86,19 @@ std::string RunIdOf(const std::string& token) { return token.substr(0, token.fin
 std::string HowToGoOn(const PretrainOptions& options, const std::string& token,
                       const std::vector<checkpoints::MemoryStep>& memory) {
   if (options.resume == "auto" || options.resume == "none") return options.resume;
-  std::vector<std::string> damaged;
-  const std::string own = checkpoints::NewestSource(options.run, RunIdOf(token), memory, &damaged);
-  if (own.empty()) return options.resume;
   const std::vector<std::string> steps = checkpoints::ListSteps(options.run);
   const bool names_own = std::any_of(steps.begin(), steps.end(), [&](const std::string& step) {
     std::error_code none;  // what is named may be missing
     return std::filesystem::equivalent(step, options.resume, none);
   });
+  std::vector<std::string> damaged;
+  std::string own;
+  try {
+    own = checkpoints::NewestSource(options.run, RunIdOf(token), memory, &damaged);
+  } catch (const Error& error) {  // a newer one that cannot be read may be what PATH avoids
+    if (!names_own || error.code() != ExitCode::kInputMissing) throw;
+  }
+  if (own.empty()) return options.resume;
   const std::string launch = token.substr(0, token.rfind('/') + 1);
   const bool saved_since =
       !token.empty() && checkpoints::OpenSource(own)->info().token.starts_with(launch);
@@ -108,7 +113,7 @@ std::string HowToGoOn(const PretrainOptions& options, const std::string& token,
 // Without a good step, a run that once had some does not begin anew by itself.
 void RequireNothingLost(const std::string& run, const std::vector<std::string>& damaged) {
   const std::string quarantine = checkpoints::CheckpointFolder(run) + "/quarantine";
-  const bool moved = IsDir(quarantine) && !ListDir(quarantine).empty();
+  const bool moved = !IsMissing(quarantine) && !ListDir(quarantine).empty();
   Require(damaged.empty() && !moved, ExitCode::kInvalidData, "no checkpoint in ", run,
           " is good: ", Join(damaged, "; "), damaged.empty() || !moved ? "" : "; ",
           moved ? StrCat(quarantine, " holds ", Join(ListDir(quarantine), ", ")) : "",
@@ -228,6 +233,9 @@ Start BeginAttempt(const PretrainOptions& options, const Inputs& in,
   start.resume_from = FindCheckpoint(options.run, start.resume, start.attempt->run_id(), memory);
   if (!start.resume_from.empty()) RequireFits(start.resume_from, in);
   start.initial = InitialWeightsOf(options, in, start.resume_from);
+  // Nothing newer is moved for a named step that is damaged.
+  if (start.resume != "auto" && !start.resume_from.empty())
+    checkpoints::OpenSource(start.resume_from)->Verify();
   SetNewerAside(options.run, start.resume_from);
   checkpoints::UnmarkDone(options.run);
   const std::string folder = StrCat(options.run, "/attempts/", start.attempt->number());

@@ -38,9 +38,12 @@ void RecordFile::Open() {
 }
 
 void RecordFile::Write() {
-  const std::string pieces = std::exchange(pieces_, {});
+  std::string pieces = std::exchange(pieces_, {});
   if (pieces.empty()) return;
-  if (file_ == nullptr) Open();
+  if (file_ == nullptr) {
+    Open();
+    pieces.insert(0, head_);
+  }
   try {
     file_->Write(pieces);
   } catch (const Error&) {

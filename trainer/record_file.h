@@ -15,8 +15,10 @@ namespace vesalius::trainer {
 
 class RecordFile {
  public:
-  // Appends to what is there. Errors here and below: kCannotCreate, naming the path.
-  explicit RecordFile(std::string path) : path_(std::move(path)) {}
+  // Appends to what is there; `head` comes first whenever it is opened. Errors here and below:
+  // kCannotCreate, naming the path.
+  explicit RecordFile(std::string path, std::string head = "")
+      : path_(std::move(path)), head_(std::move(head)) {}
 
   // Also makes its folder. Called by the first Write(), or before to be refused early.
   void Open();
@@ -31,7 +33,7 @@ class RecordFile {
   void CutLines(int attempt, std::int64_t step);
 
  private:
-  const std::string path_;
+  const std::string path_, head_;
   std::unique_ptr<OutputFile> file_;
   std::string pieces_;
   std::uint64_t size_ = 0;  // of whole pieces

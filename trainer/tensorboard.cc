@@ -35,6 +35,21 @@ std::uint32_t MaskedCrc(const char* data, std::size_t bytes) {
   return (crc >> 15 | crc << 17) + 0xA282EAD8u;
 }
 
+std::string Version() {
+  EventProto version;
+  version.set_wall_time(Now());
+  version.set_file_version("brain.Event:2");
+  return TfRecord(version.SerializeAsString());
+}
+
+std::string Start(std::int64_t first_step) {
+  EventProto start;
+  start.set_wall_time(Now());
+  start.set_step(first_step);
+  start.mutable_session_log()->set_status(SessionLogProto::START);
+  return TfRecord(start.SerializeAsString());
+}
+
 }  // namespace
 
 std::string TfRecord(const std::string& message) {
@@ -47,23 +62,9 @@ std::string TfRecord(const std::string& message) {
 }
 
 EventWriter::EventWriter(const std::string& folder, int attempt, std::int64_t first_step)
-    : file_(NewPath(folder, attempt)) {
-  EventProto version;
-  version.set_wall_time(Now());
-  version.set_file_version("brain.Event:2");
-  Append(version.SerializeAsString());
-  SessionStart(first_step);
-}
+    : file_(NewPath(folder, attempt), Version() + Start(first_step)) {}
 
-void EventWriter::SessionStart(std::int64_t first_step) {
-  EventProto start;
-  start.set_wall_time(Now());
-  start.set_step(first_step);
-  start.mutable_session_log()->set_status(SessionLogProto::START);
-  Append(start.SerializeAsString());
-}
-
-void EventWriter::Append(const std::string& message) { file_.Append(TfRecord(message)); }
+void EventWriter::SessionStart(std::int64_t first_step) { file_.Append(Start(first_step)); }
 
 void EventWriter::Scalars(std::int64_t step,
                           const std::vector<std::pair<std::string, double>>& values) {
@@ -75,7 +76,7 @@ void EventWriter::Scalars(std::int64_t step,
     out->set_tag(tag);
     out->set_simple_value(static_cast<float>(value));
   }
-  Append(event.SerializeAsString());
+  file_.Append(TfRecord(event.SerializeAsString()));
 }
 
 }  // namespace vesalius::trainer

@@ -26,8 +26,6 @@ class EventWriter {
   void Sync() { file_.Sync(); }
 
  private:
-  void Append(const std::string& message);
-
   RecordFile file_;
 };
 

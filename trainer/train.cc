@@ -274,6 +274,7 @@ void Session::CheckBest(const NamedValues& figures) {
 
 // On request, behind a checkpoint.
 ExitCode Session::Leave(std::int64_t step) {
+  const page::In section(page::Section::kExit);
   if (lead_) {
     log::Info(comm_trace_.Summary());
     log::Info("stopped on request at step ", step,
@@ -284,6 +285,7 @@ ExitCode Session::Leave(std::int64_t step) {
 }
 
 ExitCode Session::Finish(std::int64_t step) {
+  const page::In section(page::Section::kExit);
   if (lead_) {
     record_->Flush();
     if (step > first_step_) {

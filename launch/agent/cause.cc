@@ -52,7 +52,9 @@ Cause About(const RankView& rank, Cause::Kind kind) {
 std::optional<Cause> FindDeath(const std::vector<RankView>& ranks) {
   const RankView* first = nullptr;
   const auto order = [](const RankView& rank) {
-    return std::tuple(IsConsequence(rank), -rank.ended_for, rank.signal == 0);
+    const bool consequence = IsConsequence(rank);
+    return std::tuple(consequence, consequence && rank.error.empty(), -rank.ended_for,
+                      rank.signal == 0);
   };
   for (const RankView& rank : ranks)
     if (rank.ended && !Well(rank) && (first == nullptr || order(rank) < order(*first)))

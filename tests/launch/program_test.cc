@@ -72,6 +72,21 @@ TEST(ProgramTest, LaunchChecksItsWordsBeforeItStartsAnything) {
   EXPECT_TRUE(Exists(b + "/failure.json"));
 }
 
+TEST(ProgramTest, AChainDoesNotGoBackToAStepOfItsOwnInEachJob) {
+  const TempDir dir;
+  const std::string step = dir.path() + "/run/ckpt/step-00000010";
+  MakeDirs(step);
+  const auto submit = [&](const std::string& generations) {
+    return Program(StrCat("submit --dry-run --time 60 --generations ", generations,
+                          " -- pretrain --preset tiny --data missing --run ", dir.path(),
+                          "/run --resume ", step, "/"));
+  };
+  EXPECT_EQ(submit("1").status, 0);
+  const Outcome chain = submit("2");
+  EXPECT_EQ(chain.status, 64);
+  EXPECT_THAT(chain.output, HasSubstr("--generations 1"));
+}
+
 TEST(ProgramTest, VersionNamesWhatItStandsOn) {
   const Outcome outcome = Program("version");
   EXPECT_EQ(outcome.status, 0);

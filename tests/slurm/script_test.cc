@@ -161,6 +161,8 @@ TEST(BadNodesTest, AFifthOfThePartitionAtMost) {
 TEST(BadNodesTest, TheSupervisorsVerdictNamesOne) {
   const TempDir dir;
   EXPECT_EQ(BlamedNode(dir.path()), "");
+  WriteFileAtomic(dir.path() + "/failure.json", R"({"token": "", "cause": {"node": "n2"}})");
+  EXPECT_EQ(BlamedNode(dir.path()), "n2") << "it failed before any attempt began";
   WriteFileAtomic(dir.path() + "/failure.json",
                   R"({"token": "r/1/2", "cause": {"kind": "hang", "node": "", "host": "n3"}})");
   WriteFileAtomic(dir.path() + "/ATTEMPT", "r/1/2\n");
