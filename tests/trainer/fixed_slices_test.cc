@@ -52,6 +52,19 @@ TEST(FixedSlices, NorDoRestartsAtOtherNumbersOfRanks) {
   ExpectSameBits("parts", "whole");
 }
 
+// The epoch ends with one sample of 49: three slices of four have none.
+TEST(FixedSlices, AStepMayHaveOneSample) {
+  const Training training(56);
+  for (const Launch& launch : {kAlone, kThreeLocal}) {
+    const std::string run = StrCat("tail-", launch.local);
+    const Outcome outcome =
+        training.Run(run, launch, Steps(8) + "--set trainer.slices=4 --set data.tail=short");
+    ASSERT_EQ(outcome.status, 0) << outcome.output;
+    EXPECT_EQ(Metrics(training.run(run))[6].at("samples"), 49);
+  }
+  EXPECT_EQ(ParametersDigest(training.run("tail-0")), ParametersDigest(training.run("tail-3")));
+}
+
 // What the bits would be without: the test above can fail.
 TEST(FixedSlices, WithoutThemTheNumberOfRanksShows) {
   Finish("plain-1", kAlone, kPair);
