@@ -21,17 +21,22 @@ bool Well(const RankView& rank) {
 }
 
 // Whether its error is one of a collective operation that all ranks throw in the words of the one
-// where it happened: "..., rank 3: ..." (checkpoints/writer.cc).
-bool TellsOfAnother(const RankView& rank) {
+// where it happened: "..., rank 3: ..." (checkpoints/writer.cc). Not when that one has no words,
+// and leaves it to this rank to tell (trainer/pretrain.cc, OnLead).
+bool TellsOfAnother(const RankView& rank, const std::vector<RankView>& ranks) {
   static const std::regex kOrigin("\\brank ([0-9]+): ");
   std::smatch found;
-  return std::regex_search(rank.error, found, kOrigin) && found[1] != StrCat(rank.rank);
+  if (!std::regex_search(rank.error, found, kOrigin)) return false;
+  return std::ranges::any_of(ranks, [&](const RankView& other) {
+    const bool silent = other.ended && other.error.empty();
+    return other.rank != rank.rank && found[1] == StrCat(other.rank) && !silent;
+  });
 }
 
 // Ends that follow from another rank's: the loss of a peer, an error that another rank tells or
 // had, and what a launcher does to the others.
-bool IsConsequence(const RankView& rank) {
-  return TellsOfAnother(rank) || rank.by_us || rank.signal == SIGTERM ||
+bool IsConsequence(const RankView& rank, const std::vector<RankView>& ranks) {
+  return TellsOfAnother(rank, ranks) || rank.by_us || rank.signal == SIGTERM ||
          (rank.signal == 0 && rank.code == static_cast<int>(ExitCode::kPeerLost)) ||
          (rank.signal == 0 && rank.error.empty() && rank.rank != 0);
 }
@@ -51,15 +56,14 @@ Cause About(const RankView& rank, Cause::Kind kind) {
 
 std::optional<Cause> FindDeath(const std::vector<RankView>& ranks) {
   const RankView* first = nullptr;
-  const auto order = [](const RankView& rank) {
-    const bool consequence = IsConsequence(rank);
-    return std::tuple(consequence, consequence && rank.error.empty(), -rank.ended_for,
-                      rank.signal == 0);
+  const auto order = [&](const RankView& rank) {
+    return std::tuple(IsConsequence(rank, ranks), -rank.ended_for, rank.signal == 0);
   };
   for (const RankView& rank : ranks)
     if (rank.ended && !Well(rank) && (first == nullptr || order(rank) < order(*first)))
       first = &rank;
-  if (first == nullptr || (IsConsequence(*first) && first->ended_for < kGrace)) return std::nullopt;
+  if (first == nullptr || (IsConsequence(*first, ranks) && first->ended_for < kGrace))
+    return std::nullopt;
   Cause cause = About(*first, first->signal > 0 ? Cause::kDied : Cause::kFailed);
   cause.signal = first->signal;
   cause.code = first->signal > 0 ? 0 : first->code;

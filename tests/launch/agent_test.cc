@@ -105,6 +105,16 @@ TEST(CauseTest, OfAnErrorThatAllTellTheRankWhereItHappenedIs) {
   EXPECT_EQ(FindCause({a, b}, Deadlines({}))->rank, 0);
   a.error = b.error = "the checkpoint of step 7 was not saved, rank 1: no space left";
   EXPECT_EQ(FindCause({a, b}, Deadlines({}))->rank, 1);
+  b.error = "";
+  EXPECT_EQ(FindCause({a, b}, Deadlines({}))->message, a.error) << "only rank 0 has the words";
+}
+
+TEST(CauseTest, ARankThatSaysNothingIsTheCauseOfOnesThatLostIt) {
+  RankView a = Ended(0, 0, 80, 0.1), b = Ended(1, 0, 3, 0.2);
+  a.error = "all-gather 'batch.counts' (call 34): rank 1 (process 9 on host) died";
+  EXPECT_FALSE(FindCause({a, b}, Deadlines({}))) << "both may be consequences of a third's end";
+  b.ended_for = 1;
+  EXPECT_EQ(FindCause({a, b}, Deadlines({}))->rank, 1);
 }
 
 TEST(CauseTest, AHangIsTheRankThatTheOthersWaitFor) {
