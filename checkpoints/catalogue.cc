@@ -46,13 +46,12 @@ std::string FolderOf(const std::string& run_folder, const std::string& which) {
 }
 
 // The folder of RUN/ckpt that `which`, a step or a path, names.
-std::string OwnStep(const std::string& run_folder, const std::string& which) {
+std::string NamedStep(const std::string& run_folder, const std::string& which) {
+  if (std::string own = OwnStep(run_folder, which); !own.empty()) return own;
   std::vector<std::string> there;
   for (const std::string& folder : ListSteps(run_folder)) {
-    const std::string name = std::filesystem::path(folder).filename();
-    there.push_back(std::to_string(StepOfName(name)));
-    std::error_code error;  // `which` may be no path
-    if (which == there.back() || std::filesystem::equivalent(folder, which, error)) return folder;
+    there.push_back(std::to_string(StepOfName(std::filesystem::path(folder).filename().string())));
+    if (which == there.back()) return folder;
   }
   Fail(ExitCode::kInputMissing, which, " is no step of ", run_folder,
        there.empty() ? "; it has none" : "; there are " + Join(there, ", "));
@@ -194,7 +193,7 @@ nlohmann::json DiffCheckpoints(const std::string& run_folder, const std::string&
 }
 
 void PinStep(const std::string& run_folder, const std::string& step, bool pinned) {
-  const std::string folder = OwnStep(run_folder, step);
+  const std::string folder = NamedStep(run_folder, step);
   pinned ? Pin(folder) : Unpin(folder);
 }
 

@@ -210,6 +210,13 @@ std::vector<std::string> ListSteps(const std::string& run_folder) {
   return folders;
 }
 
+std::string OwnStep(const std::string& run_folder, const std::string& path) {
+  std::error_code none;  // `path` may be missing
+  for (const std::string& folder : ListSteps(run_folder))
+    if (std::filesystem::equivalent(folder, path, none)) return folder;
+  return "";
+}
+
 std::string ResolveStep(const std::string& path, std::vector<std::string>* skipped) {
   std::string clean = WithoutSlash(path);
   Require(IsDir(clean), ExitCode::kInputMissing, "no run or checkpoint folder ", clean,

@@ -50,6 +50,9 @@ class Reader {
 // Step folders under RUN/ckpt, newest first. Error(kInputMissing) when they cannot be listed.
 std::vector<std::string> ListSteps(const std::string& run_folder);
 
+// The step folder under RUN/ckpt that `path` leads to; "" when it leads to none of them.
+std::string OwnStep(const std::string& run_folder, const std::string& path);
+
 // `path` itself when it is a step folder, else the newest step of the run folder that verifies
 // completely (all bytes). Damaged ones are passed over; why is appended to `skipped`. None good:
 // Error(kInvalidData), or kInputMissing where there is no step at all, or one cannot be read.

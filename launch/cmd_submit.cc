@@ -7,7 +7,7 @@
 #include "base/command.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "checkpoints/manifest.h"
+#include "checkpoints/reader.h"
 #include "launch/cli.h"
 #include "launch/command.h"
 #include "launch/flags.h"
@@ -28,12 +28,6 @@ std::string RunOf(const std::vector<std::string>& words) {
   ParseArguments(PretrainCommand(), {words.begin() + 1, words.end()});
   Require(!FLAGS_check, ExitCode::kUsage, "--check needs no job: run it here");
   return fs::weakly_canonical(fs::absolute(FLAGS_run)).string();
-}
-
-bool IsOwnStep(const std::string& run, const std::string& path) {
-  std::error_code none;  // "auto" is no path
-  const fs::path step = fs::weakly_canonical(WithoutSlash(path), none);
-  return fs::is_directory(path, none) && step.parent_path() == checkpoints::CheckpointFolder(run);
 }
 
 // The training's own --check, so that a mistake shows now and not after hours in the queue.
@@ -70,8 +64,8 @@ slurm::JobOptions OptionsOf(const Arguments& arguments) {
   Require(options.margin_s >= 0, ExitCode::kUsage, "--signal-margin wants seconds");
   options.run = RunOf(options.training);
   const bool one_job = FLAGS_generations == 1 && !options.requeue;
-  Require(one_job || !IsOwnStep(options.run, FLAGS_resume), ExitCode::kUsage, "--resume ",
-          FLAGS_resume,
+  Require(one_job || checkpoints::OwnStep(options.run, FLAGS_resume).empty(), ExitCode::kUsage,
+          "--resume ", FLAGS_resume,
           " is a step of the run itself: every job of the chain would go back to it; ",
           "submit one job (--generations 1), then a chain without --resume");
   return options;

@@ -86,11 +86,7 @@ std::string RunIdOf(const std::string& token) { return token.substr(0, token.fin
 std::string HowToGoOn(const PretrainOptions& options, const std::string& token,
                       const std::vector<checkpoints::MemoryStep>& memory) {
   if (options.resume == "auto" || options.resume == "none") return options.resume;
-  const std::vector<std::string> steps = checkpoints::ListSteps(options.run);
-  const bool names_own = std::any_of(steps.begin(), steps.end(), [&](const std::string& step) {
-    std::error_code none;  // what is named may be missing
-    return std::filesystem::equivalent(step, options.resume, none);
-  });
+  const bool names_own = !checkpoints::OwnStep(options.run, options.resume).empty();
   std::vector<std::string> damaged;
   std::string own;
   try {
@@ -234,7 +230,7 @@ Start BeginAttempt(const PretrainOptions& options, const Inputs& in,
   if (!start.resume_from.empty()) RequireFits(start.resume_from, in);
   start.initial = InitialWeightsOf(options, in, start.resume_from);
   // Nothing newer is moved for a named step that is damaged.
-  if (start.resume != "auto" && !start.resume_from.empty())
+  if (start.resume != "auto" && !checkpoints::OwnStep(options.run, start.resume_from).empty())
     checkpoints::OpenSource(start.resume_from)->Verify();
   SetNewerAside(options.run, start.resume_from);
   checkpoints::UnmarkDone(options.run);
