@@ -228,6 +228,31 @@ TEST(RunFolderTest, AStepThatCannotBeReadStopsTheStart) {
   }
 }
 
+TEST(RunFolderTest, AnOlderStepIsNamedWhereTheNewestCannotBeRead) {
+  MakeRun("around", 12);
+  const std::string ckpt = Folder("around") + "/ckpt", manifest = ckpt + "/step-00000012/MANIFEST";
+  ASSERT_EQ(Shell(StrCat("rm ", manifest, " && ln -s ", manifest, " ", manifest)).status, 0);
+  EXPECT_EQ(Data().Run("around", kAlone, Steps(14)).status, 66);
+  const Outcome outcome =
+      Data().Run("around", kAlone, StrCat(Steps(14), "--resume ", ckpt, "/step-00000006"));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("(step 6,"));
+  EXPECT_THAT(ListDir(ckpt + "/quarantine"), ElementsAre("step-00000012"));
+  EXPECT_EQ(Metrics(Folder("around")).size(), std::size_t{14});
+}
+
+TEST(RunFolderTest, ALinkToAFolderThatIsNotThereIsNoEmptyRun) {
+  MakeRun("linked", 12);
+  const std::string ckpt = Folder("linked") + "/ckpt";
+  ASSERT_EQ(Shell(StrCat("mv ", ckpt, " ", ckpt, "-elsewhere && ln -s absent ", ckpt)).status, 0);
+  const Outcome outcome = Data().Run("linked", kAlone, Steps(14));
+  EXPECT_EQ(outcome.status, 66) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr(ckpt));
+  ASSERT_EQ(Shell(StrCat("ln -sfn ", ckpt, "-elsewhere ", ckpt)).status, 0);
+  EXPECT_EQ(Data().Run("linked", kAlone, Steps(14)).status, 0);
+  EXPECT_EQ(Metrics(Folder("linked")).size(), std::size_t{14});
+}
+
 TEST(RunFolderTest, OwnStepsGoBeforeAnotherRunsCheckpoint) {
   MakeRun("source", 12);
   const std::string words = StrCat("--resume ", Folder("source"), "/ckpt/step-00000006");

@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <future>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -305,6 +306,21 @@ TEST(TensorBoard, EveryAttemptBeginsWithASessionStart) {
     EXPECT_EQ(events[2].summary().value(0).tag(), "train/loss");
     EXPECT_EQ(events[5].summary().value(0).tag(), "eval/auc");
   }
+}
+
+TEST(RecordFileTest, AFileThatCouldNotBeOpenedAtFirstHasItsHead) {
+  const TempDir dir;
+  const std::string folder = dir.path() + "/events", path = folder + "/board";
+  WriteFileAtomic(folder, "no folder");
+  RecordFile file(path, "head ");
+  file.Append("lost ");
+  EXPECT_THROW(file.Write(), Error);
+  ASSERT_TRUE(std::filesystem::remove(folder));
+  for (const char* piece : {"first ", "second"}) {
+    file.Append(piece);
+    file.Write();
+  }
+  EXPECT_EQ(ReadFile(path), "head first second");
 }
 
 TEST(ProgressTest, PlainLinesNowAndThenAndAtTheEnd) {
