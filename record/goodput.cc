@@ -153,10 +153,13 @@ class Account {
     for (std::size_t a = 0; a < attempts_.size(); ++a) {
       const Attempt& attempt = attempts_[a];
       const double next = a + 1 < attempts_.size() ? attempts_[a + 1].since : 1e300;
+      if (attempt.left) continue;
       double known = -1;
-      for (const Event& event : events_.all)
+      for (const Event& event : events_.all) {
+        if (event.name == "generation.start" && event.t > attempt.last) break;
         if (event.name == "detect" && event.t >= attempt.since && event.t < next && known < 0)
           known = event.t;
+      }
       if (known < 0) continue;
       const double progress = attempt.progress > 0 ? attempt.progress : attempt.since;
       Add(progress, known, kSection, kDetect);

@@ -6,9 +6,11 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "base/base64.h"
 #include "base/file.h"
+#include "base/json_fields.h"
 #include "base/strings.h"
 #include "record/chart.h"
 #include "record/goodput.h"
@@ -104,13 +106,16 @@ struct Fault {
 // Each once, though all ranks may tell of it.
 std::vector<Fault> Faults(const Events& events) {
   std::vector<Fault> faults;
-  std::set<std::pair<std::int64_t, std::string>> seen;
+  std::set<std::tuple<std::string, std::int64_t, std::string>> seen;
   for (const Event& event : events.all) {
     const std::string text = FaultText(event);
-    if (text.empty() || (event.step >= 0 && !seen.emplace(event.step, text).second)) continue;
-    const std::string where =
-        event.rank >= 0 ? StrCat("rank ", event.rank, ", ", event.host) : event.host;
-    faults.push_back({event.t, text, where, event.step});
+    const bool of_rank = event.rank >= 0 && event.step >= 0;
+    if (text.empty() || (of_rank && !seen.emplace(event.token, event.step, text).second)) continue;
+    // An agent tells of a rank that may be elsewhere.
+    const auto rank = static_cast<int>(NumberOr(event.fields, "of_rank", event.rank));
+    const std::string host = TextOr(event.fields, "on", event.host);
+    faults.push_back(
+        {event.t, text, rank >= 0 ? StrCat("rank ", rank, ", ", host) : host, event.step});
   }
   return faults;
 }

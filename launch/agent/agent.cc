@@ -24,9 +24,13 @@ volatile std::sig_atomic_t g_save = 0;
 void OnSave(int) { g_save = 1; }
 
 void InstallSaveSignals() {
-  struct sigaction action {};
-  action.sa_handler = OnSave;
-  for (const int signal : {SIGTERM, SIGINT, SIGUSR2, SIGHUP}) sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR2, SIGHUP}) {
+    struct sigaction action {};
+    sigaction(signal, nullptr, &action);
+    if (action.sa_handler == SIG_IGN) continue;  // under nohup it is to go on
+    action.sa_handler = OnSave;
+    sigaction(signal, &action, nullptr);
+  }
 }
 
 double Now() { return static_cast<double>(page::Now()) * 1e-9; }
@@ -55,7 +59,10 @@ Observer ForPeople(const LaunchOptions& options, Deadlines& deadlines) {
                                                              const Decision& decision) {
     deadlines.Save(learned);
     events::Failure("detect", cause.step,
-                    {{"cause", cause.Line()}, {"attempt", attempt}, {"rank", cause.rank}});
+                    {{"cause", cause.Line()},
+                     {"attempt", attempt},
+                     {"of_rank", cause.rank},
+                     {"on", cause.host}});
     events::Instant("attempt.end", cause.step, {{"attempt", attempt}, {"code", cause.code}});
     if (decision.again) events::Instant("restart", -1, {{"rung", decision.action}});
     WriteFailure(run, TokenOf(run), attempt, cause, ranks, decision);
@@ -70,8 +77,9 @@ Observer ForPeople(const LaunchOptions& options, Deadlines& deadlines) {
     events::Instant("attempt.stepping", -1, {{"attempt", attempt}});
   };
   observer.slow = [](const RankView& rank, const std::string& phase, double score) {
-    events::Instant("straggler", rank.step,
-                    {{"rank", rank.rank}, {"on", rank.host}, {"phase", phase}, {"score", score}});
+    events::Instant(
+        "straggler", rank.step,
+        {{"of_rank", rank.rank}, {"on", rank.host}, {"phase", phase}, {"score", score}});
     log::Warning("rank ", rank.rank, " on ", rank.host, " is slow in ", phase, ": ",
                  Fixed(score, 2), " of the usual speed");
   };
@@ -127,23 +135,32 @@ ExitCode Decide(const LaunchOptions& options, Worker& worker) {
 }
 
 ExitCode Serve(const LaunchOptions& options, Worker& worker) {
-  std::optional<Invitation> invitation;
-  for (const double since = Now(); !invitation; worker.Wait(kTick)) {
-    invitation = FindInvitation(options.run, options.key);
+  std::string token;
+  std::unique_ptr<Service> service;
+  std::unique_ptr<Line> first;
+  std::optional<Order> met;
+  for (const double since = Now(); !met; worker.Wait(kTick)) {
     if (g_save != 0) return ExitCode::kSavedResumable;
-    Require(Now() - since < kMeetWithin, ExitCode::kPeerLost, "the first node's agent has left no ",
-            options.run, "/agents.address within ", kMeetWithin, " s");
+    Require(Now() - since < kMeetWithin, ExitCode::kPeerLost,
+            "no agent of a first node has answered at ", options.run, "/agents.address within ",
+            kMeetWithin, " s");
+    // Of a launch that was killed until the first node's agent has written its own.
+    const auto invitation = FindInvitation(options.run, options.key);
+    if (!invitation) continue;
+    if (invitation->token != token) {
+      token = invitation->token;
+      service = Service::Open(token, MemoryFolder(options.run, options.node), nullptr);
+      worker.Join(service->address(), token);
+      first = std::make_unique<Line>(invitation->address, token);
+    }
+    met = first->Tell(worker.Tick({}));
   }
-  const auto service =
-      Service::Open(invitation->token, MemoryFolder(options.run, options.node), nullptr);
-  worker.Join(service->address(), invitation->token);
-  Line first(invitation->address, invitation->token);
-  Order order;
+  Order order = *met;
   for (double answered = Now();;) {
     if (g_save != 0) worker.RequestSave();
     const Report report = worker.Tick(order);
     const Duty before = order.duty;
-    if (const auto answer = first.Tell(report)) {
+    if (const auto answer = first->Tell(report)) {
       if (order.duty != Duty::kLeave) order = *answer;
       answered = Now();
     }

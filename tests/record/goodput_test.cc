@@ -104,6 +104,29 @@ TEST(Goodput, WhatCannotBeAccountedForIsRefused) {
               HasSubstr("no attempt"));
 }
 
+// What an agent tells of a rank and of the attempt before is no sign of life of that attempt, and
+// what it detects in the next generation is nothing of the one that left.
+TEST(Goodput, AgentsSpeakForThemselves) {
+  const TempDir dir;
+  {
+    Script script(dir.path());
+    const std::string a = "r/1/1", b = "r/2/2";
+    script.Add(0, -1, "", "instant", "generation.start");
+    script.Start(0, 0, a);
+    script.Load(1, 1, a, 0);
+    script.Steps(2, 1, a, 1, 2);  // 4
+    script.Add(4, 0, a, "instant", "rank.end");
+    script.Add(4, -1, a, "instant", "generation.end");
+    script.Add(14, -1, a, "instant", "generation.start");
+    script.Add(15, -1, a, "failure", "detect", {{"cause", "a launch"}, {"of_rank", 1}});
+    script.Start(16, 16, b);
+    script.Load(17, 1, b, 2);
+    script.Steps(18, 1, b, 3, 4);  // 20
+  }
+  ExpectParts(AccountFor(ReadEvents(dir.path())),
+              {{"queue", 10}, {"init", 1 + 2 + 1}, {"load", 2}, {"productive", 4}});
+}
+
 TEST(Goodput, ALaunchWhoseRanksAreStillToComeIsAccountedFor) {
   const TempDir dir;
   {

@@ -31,7 +31,9 @@ std::string MadeRun(const TempDir& dir) {
   double t = script.Steps(2, 0.1, a, 1, 60);
   script.Add(t, 0, a, "span", "save", {{"dur", 0.5}, {"step", 60}});
   t = script.Steps(t + 0.5, 0.1, a, 61, 80);
-  script.Add(t + 0.5, -1, a, "failure", "detect", {{"cause", kEvil}});
+  for (const double after : {0.5, 0.6})  // twice at the same step
+    script.Add(t + after, -1, a, "failure", "detect",
+               {{"cause", kEvil}, {"step", 81}, {"of_rank", 3}, {"on", "node1"}});
   script.Add(t, 1, a, "failure", "numbers", {{"finding", "loss nan"}, {"step", 70}});
   script.Start(t + 2, t + 2.5, b);
   script.Load(t + 3, 1, b, 60);
@@ -78,6 +80,9 @@ TEST(Report, HasEveryPartAndEscapesText) {
     EXPECT_THAT(page, HasSubstr(part));
   EXPECT_THAT(page, Not(HasSubstr("<script")));
   EXPECT_THAT(page, HasSubstr("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#39;"));
+  const std::size_t first = page.find("<td>rank 3, node1</td>");
+  EXPECT_NE(first, std::string::npos);
+  EXPECT_NE(page.find("<td>rank 3, node1</td>", first + 1), std::string::npos);
   EXPECT_THAT(page, Not(HasSubstr("http")));
   EXPECT_LT(page.size(), 400u << 10);  // thinned curves
 }
