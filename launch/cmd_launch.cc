@@ -51,6 +51,7 @@ LaunchOptions OptionsOf(const Arguments& arguments) {
   options.command.words = {Self()};
   options.command.words.insert(options.command.words.end(), arguments.positional.begin(),
                                arguments.positional.end());
+  options.command.gpus = FLAGS_device != "cpu";
   const std::string job = Environment("SLURM_JOB_ID"), node = Environment("SLURMD_NODENAME");
   const bool slurm = !job.empty() && !node.empty();
   options.command.starter = FLAGS_no_mpi ? Starter::kPlain

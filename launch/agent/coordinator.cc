@@ -8,6 +8,7 @@ namespace vesalius::launch {
 namespace {
 
 constexpr double kLeaveWithin = 5;     // for members to answer an order to leave
+constexpr double kStopWithin = 60;     // for ranks to be gone; what hangs in the kernel stays
 constexpr double kSilent = 0.4;        // without a report; they come ten times a second
 constexpr double kLauncherGrace = 1;   // for what its ranks say, after a launcher failed
 constexpr std::int64_t kWindow = 100;  // steps between two looks for slow ranks
@@ -240,8 +241,13 @@ void Coordinator::Tick(double now) {
     case State::kRunning:
       return Run(now);
     case State::kStopping:
-      for (const std::string& name : members_)
-        if (!Alive(name, now)) nodes_.at(name).dropped = true;
+      for (const std::string& name : members_) {
+        Node& node = nodes_.at(name);
+        const bool stopped = node.report.attempt == attempt_ && node.report.done == Duty::kStop;
+        const bool late = now - since_ > kStopWithin && !stopped && !node.dropped;
+        if (late) observer_.note(StrCat("ranks on ", name, " cannot be killed: it is left out"));
+        node.dropped = node.dropped || late || !Alive(name, now);
+      }
       if (All(Duty::kStop) || !options_.agreement) Decide(now);
       return;
     case State::kWaiting:
@@ -261,11 +267,17 @@ Order Coordinator::OrderFor(const std::string& name) const {
   Order order;
   order.attempt = attempt_;
   order.generation = options_.generation;
-  const auto node = nodes_.find(name);
-  if (state_ == State::kLeaving || (node != nodes_.end() && node->second.dropped)) {
+  if (state_ == State::kLeaving) {
     order.duty = Duty::kLeave;
-    order.exit_code =
-        state_ == State::kLeaving ? leave_code_ : static_cast<int>(ExitCode::kNodeUnhealthy);
+    order.exit_code = leave_code_;
+    return order;
+  }
+  const auto node = nodes_.find(name);
+  if (node != nodes_.end() && node->second.dropped) {
+    // It stays to the end: an agent's own end, with a code of its own, would be that of the job.
+    order.attempt = node->second.report.attempt;
+    order.duty = order.attempt > 0 ? Duty::kStop : Duty::kIdle;
+    order.at_once = true;
     return order;
   }
   const auto member = std::ranges::find(members_, name);

@@ -65,7 +65,8 @@ void WriteFailure(const std::string& run, const std::string& token, int attempt,
   for (const RankView& rank : ranks) failure["ranks"].push_back(AsJson(rank));
   if (cause.kind == Cause::kHang) failure["stacks"] = Stacks(ranks);
   if (!decision.again) failure["code"] = decision.code;
-  WriteFileAtomic(run + "/failure.json", failure.dump(2) + "\n");
+  WriteFileAtomic(run + "/failure.json",
+                  failure.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace vesalius::launch

@@ -4,14 +4,18 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <cmath>
-#include <cstdio>
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <sstream>
 
+#include "base/command.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/host.h"
 
 namespace vesalius::launch {
 namespace {
@@ -19,6 +23,7 @@ namespace {
 constexpr double kLargestClockOffset = 1;  // seconds
 constexpr double kRoom = 1.2;              // times the newest checkpoint
 constexpr int kMostGpuMemoryInUse = 512;   // MiB
+constexpr std::chrono::seconds kGpusAnswerWithin{10};
 
 std::uint64_t NewestCheckpointBytes(const std::string& run) {
   const std::string folder = run + "/ckpt";
@@ -35,25 +40,35 @@ std::uint64_t NewestCheckpointBytes(const std::string& run) {
   return bytes;
 }
 
-// Writes a small file as a checkpoint would and compares the time that the file system gave it.
-std::string FolderTrouble(const std::string& run) {
-  const std::string probe = StrCat(run, "/.probe-", ::getpid());
-  struct stat info {};
+double Seconds(const timespec& time) {
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+double Now() {
   timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return Seconds(now);
+}
+
+// Writes a small file as a checkpoint would and compares the time that the file system gave it,
+// which may be any between the beginning and the end of the writing.
+std::string FolderTrouble(const std::string& run) {
+  const std::string probe = StrCat(run, "/.probe-", HostName(), "-", ::getpid());
+  struct stat info {};
+  const double begun = Now();
+  double off = 0;
   try {
     OutputFile file(probe);
     file.Write("x");
     file.Close();
-    ::clock_gettime(CLOCK_REALTIME, &now);
-    ::stat(probe.c_str(), &info);
+    if (::stat(probe.c_str(), &info) == 0)
+      off = std::max({0.0, begun - Seconds(info.st_mtim), Seconds(info.st_mtim) - Now()});
     RemoveTree(probe);
   } catch (const Error& error) {
     return error.what();
   }
-  const double offset = static_cast<double>(info.st_mtim.tv_sec - now.tv_sec) +
-                        1e-9 * static_cast<double>(info.st_mtim.tv_nsec - now.tv_nsec);
-  if (std::abs(offset) > kLargestClockOffset)
-    return StrCat("its clock is ", Fixed(std::abs(offset), 1), " s off from that of ", run);
+  if (off > kLargestClockOffset)
+    return StrCat("its clock is ", Fixed(off, 1), " s off from that of ", run);
   struct statvfs room {};
   const std::uint64_t needed =
       static_cast<std::uint64_t>(kRoom * static_cast<double>(NewestCheckpointBytes(run)));
@@ -63,19 +78,21 @@ std::string FolderTrouble(const std::string& run) {
   return "";
 }
 
-// One line a GPU: MiB in use. `timeout`, because a broken driver does not answer at all.
+// One line a GPU: MiB in use. In a time limit, because a broken driver does not answer at all.
 std::string GpuTrouble() {
   if (!Exists("/dev/nvidiactl")) return "";
-  std::FILE* pipe = ::popen(
-      "timeout 10 nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits 2>&1", "r");
-  if (pipe == nullptr) return "";
-  std::string output;
-  char buffer[512];
-  while (std::fgets(buffer, sizeof(buffer), pipe) != nullptr) output += buffer;
-  if (::pclose(pipe) != 0) return StrCat("its GPUs do not answer: ", Trim(output));
-  std::istringstream lines(output);
-  int used = 0;
-  for (int gpu = 0; lines >> used; ++gpu)
+  std::vector<std::string> words = {"nvidia-smi", "--query-gpu=index,memory.used",
+                                    "--format=csv,noheader,nounits"};
+  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES"); visible != nullptr) {
+    // Neither none of them nor slices of them can be asked for.
+    if (*visible == '\0' || *visible == '-' || std::strstr(visible, "MIG") != nullptr) return "";
+    words.push_back(StrCat("--id=", visible));
+  }
+  const CommandResult result = RunCommand(words, kGpusAnswerWithin);
+  if (!result.ok()) return StrCat("its GPUs do not answer: ", Trim(result.output + result.errors));
+  std::istringstream lines(result.output);
+  int gpu = 0, used = 0;
+  for (char comma = 0; lines >> gpu >> comma >> used;)
     if (used > kMostGpuMemoryInUse)
       return StrCat(used, " MiB of GPU ", gpu, " are in use by another process");
   return "";
@@ -83,9 +100,9 @@ std::string GpuTrouble() {
 
 }  // namespace
 
-std::string NodeTrouble(const std::string& run) {
+std::string NodeTrouble(const std::string& run, bool gpus) {
   const std::string trouble = FolderTrouble(run);
-  return trouble.empty() ? GpuTrouble() : trouble;
+  return trouble.empty() && gpus ? GpuTrouble() : trouble;
 }
 
 }  // namespace vesalius::launch

@@ -163,7 +163,7 @@ void Withdraw(const std::string& run) { RemoveTree(PathOf(run)); }
 std::optional<Invitation> FindInvitation(const std::string& run, const std::string& key) {
   if (!Exists(PathOf(run))) return std::nullopt;
   const std::string content = ReadFile(PathOf(run));
-  const std::vector<std::string> words = Split(Trim(content), ' ');
+  const std::vector<std::string> words = Split(content.substr(0, content.find('\n')), ' ');
   if (words.size() != 3 || words[2] != key) return std::nullopt;
   return Invitation{words[0], words[1], words[2]};
 }

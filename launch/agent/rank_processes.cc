@@ -125,12 +125,15 @@ void RankProcesses::StartSrun(const RankCommand& command) {
                                     "; export VESALIUS_PAGE=\"$VESALIUS_MEMORY/pages-",
                                     order_.attempt, "\"; exec \"$0\" \"$@\"")});
   words.insert(words.end(), command.words.begin(), command.words.end());
-  // What srun would take from the agent's own step does not fit the ranks'.
-  std::map<std::string, std::string> environment;
-  for (const char* name : {"SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE",
-                           "SLURM_STEP_NODELIST", "SLURM_DISTRIBUTION", "SLURM_MPI_TYPE"})
+  // What srun would take from the agent's own step does not fit the ranks': its one CPU least of
+  // all.
+  for (const char* name :
+       {"SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_NODELIST",
+        "SLURM_DISTRIBUTION", "SLURM_MPI_TYPE", "SLURM_CPU_BIND", "SLURM_CPU_BIND_LIST",
+        "SLURM_CPU_BIND_TYPE", "SLURM_CPU_BIND_VERBOSE", "SLURM_MEM_BIND", "SLURM_MEM_BIND_LIST",
+        "SLURM_MEM_BIND_TYPE", "SLURM_MEM_BIND_VERBOSE", "SLURM_TRES_PER_TASK"})
     ::unsetenv(name);
-  launcher_ = Process::Start(words, environment, SIGTERM);
+  launcher_ = Process::Start(words, {}, SIGTERM);
 }
 
 void RankProcesses::Find() {

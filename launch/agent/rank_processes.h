@@ -18,6 +18,7 @@ enum class Starter { kPlain, kMpirun, kSrun };
 struct RankCommand {
   std::vector<std::string> words;  // vesalius pretrain ...
   Starter starter = Starter::kPlain;
+  bool gpus = true;  // they may use them
 };
 
 // The folder in memory of one node's share of a run; outlives ranks, not the agent.

@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
+#include <utility>
 
 #include "base/agent_watch.h"
 #include "base/error.h"
@@ -17,6 +20,9 @@
 namespace vesalius::launch {
 
 namespace {
+
+constexpr std::chrono::milliseconds kUsualCheck{50};
+constexpr std::int64_t kLongestCheck = 60'000'000'000;  // nanoseconds
 
 // Makes the folder and locks it until this process ends, however it does. Only this user's: its
 // name can be guessed, and everybody may write to /dev/shm.
@@ -73,8 +79,23 @@ void Worker::Prepare(const Order& order) {
   report_.done = Duty::kIdle;
   report_.launcher.clear();
   report_.ranks.clear();
-  report_.unhealthy = NodeTrouble(options_.run);
+  report_.unhealthy.clear();
+  // On a thread that may never end, since others wait only seconds for a word of this agent.
+  std::packaged_task<std::string()> check(
+      [run = options_.run, gpus = options_.command.gpus] { return NodeTrouble(run, gpus); });
+  health_ = check.get_future();
+  checking_since_ = page::Now();
+  std::thread(std::move(check)).detach();
   if (partners_ != nullptr) partners_->Follow(order);
+}
+
+bool Worker::Checked() {
+  if (!health_.valid()) return true;
+  if (health_.wait_for(kUsualCheck) == std::future_status::ready)
+    report_.unhealthy = health_.get();
+  else if (page::Now() - checking_since_ > kLongestCheck)
+    report_.unhealthy = StrCat("its GPUs or ", options_.run, " have not answered for a minute");
+  return !health_.valid();
 }
 
 Report Worker::Tick(const Order& order) {
@@ -84,7 +105,8 @@ Report Worker::Tick(const Order& order) {
       break;
     case Duty::kPrepare:
       if (report_.attempt != order.attempt) Prepare(order);
-      if (partners_ == nullptr || partners_->Complete()) report_.done = Duty::kPrepare;
+      if (Checked() && (partners_ == nullptr || partners_->Complete()))
+        report_.done = Duty::kPrepare;
       break;
     case Duty::kRun:
       if (report_.attempt != order.attempt) break;  // it was not prepared here

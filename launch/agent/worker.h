@@ -3,6 +3,8 @@
 // handler.
 #pragma once
 
+#include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -37,12 +39,15 @@ class Worker {
 
  private:
   void Prepare(const Order& order);
+  bool Checked();  // whether this node's health is known by now
 
   const WorkerOptions options_;
   const std::string memory_;
   const int lock_;  // on the folder; ends with the process
   Report report_;
   std::unique_ptr<RankProcesses> ranks_;
+  std::future<std::string> health_;  // while it is looked at
+  std::int64_t checking_since_ = 0;
   std::unique_ptr<Partners> partners_;  // of a launch of several nodes
   volatile bool save_ = false;
 };

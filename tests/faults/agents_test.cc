@@ -123,6 +123,18 @@ TEST(F40, ARequestedStopIsNoCrashOfTheLauncher) {
     EXPECT_THAT(stopped.output, testing::Not(HasSubstr(words)));
 }
 
+TEST(F40, UnderNohupAHangUpIsNoRequest) {
+  Launched launched;
+  Background launch("nohup " + launched.Line("run", "--ranks 2 --no-mpi", 4000, kQuick),
+                    launched.log("run"));
+  ASSERT_TRUE(Steps(launched, 5));
+  ::kill(launch.pid(), SIGHUP);
+  const std::int64_t step = launched.StepOf("run");
+  EXPECT_TRUE(Steps(launched, step + 100));
+  ::kill(launch.pid(), SIGTERM);
+  EXPECT_EQ(launch.Wait(60).status, 75);
+}
+
 TEST(F40, ASignalAtAnyMomentLeavesAWholeRun) {
   Launched launched;
   Background reference(launched.Line("reference", "--ranks 2 --no-mpi", 30),

@@ -3,12 +3,18 @@
 #include <gmock/gmock.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "launch/agent/cause.h"
 #include "launch/agent/coordinator.h"
 #include "launch/agent/deadlines.h"
+#include "launch/agent/failure_file.h"
 #include "launch/agent/ladder.h"
+#include "launch/agent/rank_processes.h"
 #include "tests/util/message_of.h"
+#include "tests/util/program.h"
 #include "tests/util/temp_dir.h"
 
 namespace vesalius::launch {
@@ -323,8 +329,26 @@ TEST(CoordinatorTest, ReplacesALostNodeWithinSeconds) {
   ASSERT_EQ(cluster.causes.size(), 1U);
   EXPECT_EQ(cluster.causes[0].kind, Cause::kNodeLost);
   cluster.silent.clear();  // it was only asleep
-  EXPECT_EQ(cluster.coordinator->OrderFor("n1").duty, Duty::kLeave);
+  EXPECT_EQ(cluster.coordinator->OrderFor("n1").duty, Duty::kStop);
   cluster.Pass(1);
+  EXPECT_THAT(cluster.Running(), testing::ElementsAre("n0", "n2"));
+  // An end of its own before, or with another code, would be the whole job's.
+  cluster.ranks = {{0, Ended(0, 0, 0, 0)}, {1, Ended(1, 0, 0, 0)}};
+  cluster.Pass(0.5);
+  EXPECT_EQ(cluster.coordinator->OrderFor("n1").duty, Duty::kLeave);
+  EXPECT_EQ(cluster.coordinator->OrderFor("n1").exit_code, 0);
+  EXPECT_EQ(cluster.coordinator->Done(), 0);
+}
+
+TEST(CoordinatorTest, ANodeWhoseRanksCannotBeKilledIsLeftOut) {
+  Cluster cluster(2, 1);
+  cluster.Pass(1);
+  cluster.ranks = {{1, Ended(1, SIGKILL, 0, 0)}};
+  cluster.slow_to_stop = {"n1"};
+  cluster.Pass(30);
+  EXPECT_TRUE(cluster.Running().empty());
+  cluster.ranks.clear();
+  cluster.Pass(40);
   EXPECT_THAT(cluster.Running(), testing::ElementsAre("n0", "n2"));
 }
 
@@ -445,6 +469,40 @@ TEST(CoordinatorTest, FlagsASlowRankAndGoesOn) {
   }
   EXPECT_EQ(cluster.slow[0], "1 forward");
   EXPECT_TRUE(cluster.causes.empty());
+}
+
+TEST(RankProcessesTest, SrunTakesNothingFromTheAgentsOwnStep) {
+  const TempDir dir;
+  const std::string path = std::getenv("PATH");
+  MakeDirs(dir.path() + "/bin");
+  WriteFileAtomic(dir.path() + "/bin/srun", "#!/bin/sh\nenv > " + dir.path() + "/new && mv " +
+                                                dir.path() + "/new " + dir.path() + "/env\n");
+  std::filesystem::permissions(dir.path() + "/bin/srun", std::filesystem::perms::owner_all);
+  ::setenv("PATH", (dir.path() + "/bin:" + path).c_str(), 1);
+  for (const char* name : {"SLURM_CPU_BIND", "SLURM_CPU_BIND_TYPE", "SLURM_NTASKS"})
+    ::setenv(name, "agent's", 1);
+  ::setenv("SLURM_JOB_ID", "7", 1);
+  Order order;
+  order.ranks = order.world = 1;
+  order.launches = true;
+  order.nodes = {"n1"};
+  RankProcesses processes(dir.path() + "/run", "n1", order);
+  processes.Start({{"true"}, Starter::kSrun});
+  EXPECT_TRUE(WaitUntil([&] { return Exists(dir.path() + "/env"); }, 10));
+  const std::string environment = ReadFile(dir.path() + "/env");
+  EXPECT_THAT(environment, HasSubstr("SLURM_JOB_ID=7\n"));
+  EXPECT_THAT(environment, testing::Not(HasSubstr("agent's")));
+  ::setenv("PATH", path.c_str(), 1);
+  ::unsetenv("SLURM_JOB_ID");
+}
+
+TEST(FailureFileTest, WordsThatAreNoTextAreToldAllTheSame) {
+  const TempDir dir;
+  Cause cause;
+  cause.message = "cannot read /data/r\xf6ntgen";
+  WriteFailure(dir.path(), "r/1/1", 1, cause, {}, {});
+  const auto failure = nlohmann::json::parse(ReadFile(dir.path() + "/failure.json"));
+  EXPECT_THAT(failure.at("cause").at("message").get<std::string>(), HasSubstr("cannot read /data"));
 }
 
 }  // namespace

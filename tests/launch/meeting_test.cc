@@ -36,6 +36,7 @@ TEST(MeetingTest, ReportsAndOrdersCross) {
   report.ranks.resize(2);
   report.ranks[1].inside[3] = 2.5;
   report.ranks[1].waiting_name = "gradients";
+  report.ranks[1].error = "no UTF-8: \xf6";
   const auto order = line.Tell(report);
   ASSERT_TRUE(order);
   EXPECT_EQ(order->attempt, 5);
@@ -78,6 +79,9 @@ TEST(MeetingTest, OnlyTheUserReadsTheInvitationAndOnlyItsLaunchFollowsIt) {
   EXPECT_EQ(found->address, "host:1");
   EXPECT_EQ(found->token.size(), 64U);
   EXPECT_NE(NewToken(), NewToken());
+  Publish(dir.path(), {"host:2", NewToken(), ""});  // agents that were started by hand
+  ASSERT_TRUE(FindInvitation(dir.path(), ""));
+  EXPECT_FALSE(FindInvitation(dir.path(), "7.0"));
 }
 
 TEST(MeetingTest, AnAgentThatIsGoneIsNotWaitedFor) {
