@@ -1,8 +1,8 @@
 #!/bin/bash
 # One generation of a training, rendered by `vesalius submit`: docs/cluster.md explains it.
 @HEADER@
-set -u
 @PROLOGUE@
+set -u
 run=@RUN@ chain=@CHAIN@ requeue=@REQUEUE@
 vesalius=(@VESALIUS@)
 # shellcheck disable=SC2016  # what is quoted stays as it is
@@ -38,9 +38,19 @@ avoid_nodes() { # REASON [NODE...]
   [[ -n $avoid ]] || return
   say "nodes to avoid: $avoid"
   while read -r job; do
-    [[ $job == "$SLURM_JOB_ID" && $requeue == 0 ]] ||
+    [[ $job == "$SLURM_JOB_ID" ]] ||  # Slurm takes it for jobs that wait alone
       scontrol update jobid="$job" excnodelist="$avoid" 2> /dev/null
   done < "$chain/jobs"
+}
+
+# Whether this is the third failure in a row since the newest checkpoint: a job that puts itself back
+# would do so for ever.
+in_vain() {
+  local steps=("$run"/ckpt/step-*) times=0 newest=''
+  [[ ! -e $chain/requeued ]] || read -r times newest < "$chain/requeued"
+  [[ $newest == "${steps[-1]}" ]] || times=0
+  echo "$((times + 1)) ${steps[-1]}" > "$chain/requeued"
+  ((times >= 2))
 }
 
 # Those of a list of nodes that are in one of some states.
@@ -131,6 +141,11 @@ case $code in
 esac
 [[ ! -e $run/STOP ]] || end_chain "STOP"
 if [[ $requeue == 1 && ! -e $chain/ended && $taken == 0 ]]; then
+  if [[ $code != 75 ]] && in_vain; then
+    say "three times in a row nothing was saved: this needs a person"
+    end_chain "code $code"
+    exit "$code"
+  fi
   scontrol requeue "$SLURM_JOB_ID"
   sleep 60  # until Slurm takes the job back
 fi

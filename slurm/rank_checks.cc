@@ -164,6 +164,34 @@ Finding Visibility(dist::Bootstrap& ranks, const std::string& folder) {
           good ? "" : "attribute caching (NFS actimeo): restarts take that much longer"};
 }
 
+// What is wrong on any node; else how many are fine.
+Findings Nodes(dist::Bootstrap& ranks, const std::vector<Json>& all, const std::string& folder) {
+  const auto first = std::find_if(all.begin(), all.end(),
+                                  [](const Json& rank) { return rank.at("node") == NodeName(); });
+  const bool speaks = first - all.begin() == ranks.rank();
+  const std::string mine = speaks ? ToJson(CheckNode(folder)).dump() : "[]";
+  Findings findings;
+  std::set<std::string> gpus;
+  int nodes = 0, rank = 0;
+  for (const std::string& text : ranks.Exchange("doctor.nodes", mine)) {
+    const std::string node = all[rank++].at("node");
+    const Findings of_node = FromJson(Json::parse(text));
+    nodes += of_node.empty() ? 0 : 1;
+    for (Finding finding : of_node) {
+      if (finding.subject == "GPUs") gpus.insert(finding.found);
+      if (finding.level == Finding::kOk) continue;
+      finding.subject += " on " + node;
+      findings.push_back(std::move(finding));
+    }
+  }
+  const std::string found = Join({gpus.begin(), gpus.end()}, " or ");
+  if (gpus.size() > 1)
+    findings.push_back({Finding::kNote, "GPUs", found, "a training wants the same on all nodes"});
+  if (findings.empty())
+    findings.push_back({Finding::kOk, "nodes", StrCat(nodes, " pass these checks; GPUs: ", found)});
+  return findings;
+}
+
 }  // namespace
 
 Findings CheckRanks(const std::string& folder) {
@@ -172,6 +200,7 @@ Findings CheckRanks(const std::string& folder) {
       ExchangeJson(*ranks, "doctor.names", {{"node", NodeName()}, {"address", OwnAddress()}});
   Findings findings;
   findings.push_back(Names(all));
+  for (Finding& finding : Nodes(*ranks, all, folder)) findings.push_back(std::move(finding));
   findings.push_back(Port(*ranks));
   findings.push_back(Clocks(*ranks));
   findings.push_back(Visibility(*ranks, folder));

@@ -1,5 +1,5 @@
-// What ranks find out together: names and addresses, a port, clocks, a sum, and how long a renamed
-// file of one rank stays invisible to the others.
+// What ranks find out together: names and addresses, what is wrong on any node, a port, clocks, and
+// how long a renamed file of one rank stays invisible to the others.
 #pragma once
 
 #include <string>

@@ -70,7 +70,9 @@ std::string Quoted(const std::vector<std::string>& words) {
 // call srun: there srun starts the ranks, and a lost one costs the generation. Either way nothing
 // is killed after one task's status, 75 included: that would cut the others' last words off.
 std::string LaunchLine(const JobOptions& options) {
-  const std::string common = "srun --export=ALL --kill-on-bad-exit=0 --wait=120";
+  // With spares it is not ended after one task either: the training may have moved off its node.
+  const std::string common = StrCat("srun --export=ALL --kill-on-bad-exit=0 --wait=",
+                                    options.container.empty() && options.spares > 0 ? 0 : 120);
   if (!options.container.empty())
     return StrCat(common, " --mpi=pmix --nodes=", options.nodes,
                   " --ntasks-per-node=", options.ranks_per_node,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <ctime>
 
+#include "base/command.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "slurm/bad_nodes.h"
@@ -58,11 +59,14 @@ void AddState(const std::string& run, const std::vector<Job>& jobs,
              waiting != jobs.end()) {
     set("queued",
         StrCat("job ", waiting->id, " is ", Lower(waiting->state), ": ", waiting->reason));
-  } else if (chains.empty() && HasLife(run, patience)) {
+  } else if (HasLife(run, patience)) {  // by hand, or Slurm cannot be asked here
     set("running", progress && progress->age_s < patience ? "steps come" : "it has just begun");
   } else {
     const std::string ended = chains.empty() ? "" : chains[0] + "/ended";
-    set("lost", StrCat("unfinished, and no job of it runs or waits",
+    const bool asked = chains.empty() || HaveProgram("squeue");
+    set("lost", StrCat("unfinished, and ",
+                       asked ? "no job of it runs or waits"
+                             : "no sign of life; no squeue here tells of jobs",
                        !ended.empty() && Exists(ended)
                            ? StrCat(" (its chain ended: ", Trim(ReadFile(ended)), ")")
                            : ""));

@@ -26,6 +26,7 @@ TEST(DoctorTest, LaunchesThatWorkAndThatDoNot) {
   EXPECT_EQ(Said(dir.path() + "/f.json", "launches").first, "ok") << good.output;
   EXPECT_EQ(Said(dir.path() + "/f.json", "ports").first, "ok") << good.output;
   EXPECT_EQ(Said(dir.path() + "/f.json", "shared folder").first, "ok") << good.output;
+  EXPECT_THAT(Said(dir.path() + "/f.json", "nodes").second, testing::HasSubstr("1 pass"));
 
   // An mpirun that fails every second time.
   const std::string fake = dir.path() + "/bin/mpirun";
@@ -71,6 +72,7 @@ TEST(DoctorSlurmTest, InAnAllocation) {
   const auto said = [&](const char* subject) { return Said(dir.path() + "/f.json", subject); };
   EXPECT_EQ(said("launches").first, "ok") << outcome.output;
   EXPECT_THAT(said("names").second, testing::HasSubstr("6 ranks on 3 node(s)"));
+  EXPECT_THAT(said("nodes").second, testing::HasSubstr("3 pass"));
   EXPECT_EQ(said("PMIx fence").second, "ring");
   EXPECT_EQ(said("shared folder").first, "ok");
   EXPECT_EQ(said("KillWait").first, "note") << "8 s here";

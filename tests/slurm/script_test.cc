@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/command.h"
@@ -11,6 +12,7 @@
 #include "slurm/bad_nodes.h"
 #include "slurm/run_state.h"
 #include "slurm/submit.h"
+#include "slurm/watch.h"
 #include "tests/util/message_of.h"
 #include "tests/util/program.h"
 #include "tests/util/temp_dir.h"
@@ -97,6 +99,55 @@ TEST(BatchScriptTest, WhatIsFilledInIsNoField) {
   const std::string script = RenderBatchScript(options);
   EXPECT_THAT(script, HasSubstr(" @PROLOGUE@)"));
   EXPECT_THAT(script, HasSubstr("\necho @RUN@\n"));
+}
+
+TEST(BatchScriptTest, APrologueIsNotHeldToOurStrictness) {
+  JobOptions options = Sample();
+  options.prologue = {"export B=/b:$A"};  // A may not be set
+  const std::string script = RenderBatchScript(options);
+  EXPECT_LT(script.find("export B=/b:$A\n"), script.find("\nset -u\n"));
+}
+
+TEST(BatchScriptTest, WithSparesTheEndOfOneAgentIsNotTheEndOfAll) {
+  JobOptions options = Sample();
+  EXPECT_THAT(RenderBatchScript(options), HasSubstr("--wait=120"));
+  options.spares = 1;
+  EXPECT_THAT(RenderBatchScript(options), HasSubstr("--wait=0"));
+}
+
+// Runs the script with a Slurm that is made up, and a step that fails.
+TEST(BatchScriptTest, AJobThatPutsItselfBackInVainStops) {
+  const TempDir dir;
+  JobOptions options = Sample();
+  options.requeue = true;
+  options.run = dir.path() + "/run";
+  options.chain = options.run + "/slurm/1";
+  MakeDirs(options.chain);
+  WriteFileAtomic(options.chain + "/jobs", "7\n");
+  WriteFileAtomic(dir.path() + "/batch.sh", RenderBatchScript(options));
+  MakeDirs(dir.path() + "/bin");
+  const auto fake = [&](const std::string& name, const std::string& lines) {
+    WriteFileAtomic(dir.path() + "/bin/" + name, "#!/bin/sh\n" + lines + "\n");
+    std::filesystem::permissions(dir.path() + "/bin/" + name, std::filesystem::perms::owner_all);
+  };
+  fake("srun", "exit 1");
+  fake("scontrol", "echo \"$*\" >> " + dir.path() + "/asked");
+  fake("sleep", "exec /bin/sleep 0.1");
+  for (const char* name : {"sinfo", "squeue", "scancel"}) fake(name, "true");
+  const auto run = [&] {
+    return Shell("export PATH=" + dir.path() +
+                 "/bin:$PATH SLURM_JOB_ID=7 SLURM_JOB_NODELIST=n1 SLURM_JOB_PARTITION=p "
+                 "SLURM_JOB_END_TIME=2000000000\nbash " +
+                 dir.path() + "/batch.sh");
+  };
+  for (int failure = 1; failure <= 2; ++failure) EXPECT_EQ(run().status, 1);
+  MakeDirs(options.run + "/ckpt/step-00000010");  // something was saved: it counts anew
+  for (int failure = 1; failure <= 2; ++failure) EXPECT_EQ(run().status, 1);
+  EXPECT_FALSE(Exists(options.chain + "/ended"));
+  const Outcome last = run();
+  EXPECT_THAT(last.output, HasSubstr("needs a person"));
+  EXPECT_EQ(ReadFile(options.chain + "/ended"), "code 1\n");
+  EXPECT_EQ(Split(ReadFile(dir.path() + "/asked"), '\n').size(), 4u + 1) << "requeued four times";
 }
 
 TEST(BatchScriptTest, TimeLimitsAreSlurms) {
@@ -223,6 +274,15 @@ TEST(RunStateTest, ARunLivesUntilItSaysThatItEnds) {
   WriteFileAtomic(dir.path() + "/events/rank-0000.jsonl", R"({"name":"rank.end"})"
                                                           "\n");
   EXPECT_FALSE(HasLife(dir.path(), 60));
+}
+
+TEST(RunStateTest, ARunGoneOnByHandIsNotLost) {
+  const TempDir dir;
+  MakeDirs(dir.path() + "/slurm/1");
+  WriteFileAtomic(dir.path() + "/slurm/1/jobs", "");
+  EXPECT_EQ(WatchRun(dir.path())["state"], "lost");
+  WriteFileAtomic(dir.path() + "/ATTEMPT", "r/2/2\n");
+  EXPECT_EQ(WatchRun(dir.path())["state"], "running");
 }
 
 TEST(CommandTest, OutputStatusAndTime) {
