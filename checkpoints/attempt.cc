@@ -104,7 +104,7 @@ class OwnedAttempt : public Attempt {
   const std::string& run_id() const override { return run_id_; }
 
   void CheckFence() const override {
-    Require(Exists(path_), ExitCode::kFenced, path_,
+    Require(!IsMissing(path_), ExitCode::kFenced, path_,
             " is gone: the run folder was removed or "
             "replaced under the running attempt ",
             token_, "; nothing is published");
@@ -130,7 +130,7 @@ std::unique_ptr<Attempt> Attempt::Acquire(const std::string& run_folder) {
   guard.Lock(/*wait=*/true);
   const std::string owner_path = run_folder + "/.owner";
   const std::string path = run_folder + "/ATTEMPT";
-  Token token = Exists(path) ? ReadToken(path) : Token{NewRunId(), 0, 0};
+  Token token = IsMissing(path) ? Token{NewRunId(), 0, 0} : ReadToken(path);
   const int generation = LaunchGeneration();
   Require(generation == 0 || token.generation <= generation, ExitCode::kFenced, path,
           " names generation ", token.generation, ", this is ", generation,

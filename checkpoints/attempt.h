@@ -22,7 +22,9 @@ class Attempt {
   virtual const std::string& token() const = 0;  // "run/generation/attempt", totally ordered
   virtual int number() const = 0;                // the attempt's ordinal in this folder, from 1
   virtual const std::string& run_id() const = 0;
-  // Throws Error(kFenced) when a newer attempt has taken the folder. Called before every rename.
+  // Error(kFenced) when a newer attempt has taken the folder, or it is gone. Error(kInputMissing)
+  // when a disk that fails does not tell, kInvalidData when the token is damaged: no reason to end.
+  // Called before every rename.
   virtual void CheckFence() const = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <vector>
 
 #include "base/error.h"
@@ -158,6 +159,24 @@ TEST(AttemptTest, AFencedAttemptPublishesNothing) {
   EXPECT_EQ(ListDir(dir.path() + "/ckpt"), std::vector<std::string>{"step-00000001"});
   RemoveTree(dir.path() + "/ATTEMPT");
   EXPECT_EQ(Caught([&] { attempt->CheckFence(); }).code, ExitCode::kFenced);
+}
+
+// A disk that does not tell for a while, here a link that leads to itself.
+TEST(AttemptTest, ATokenThatCannotBeReadFailsTheSaveAndFencesNobody) {
+  const TempDir dir;
+  const auto attempt = Attempt::Acquire(dir.path());
+  const std::string path = dir.path() + "/ATTEMPT";
+  RenamePath(path, path + ".aside");
+  std::filesystem::create_symlink("ATTEMPT", path);
+  EXPECT_EQ(Caught([&] { attempt->CheckFence(); }).code, ExitCode::kInputMissing);
+  ExpectAll(SaveStep(dir.path(), attempt.get(), 1, 2), ExitCode::kCannotSave, path);
+  {
+    const Launch next("2");
+    EXPECT_EQ(Caught([&] { Attempt::Acquire(dir.path()); }).code, ExitCode::kInputMissing)
+        << "nobody begins a run anew over this one";
+  }
+  RenamePath(path + ".aside", path);
+  ExpectAll(SaveStep(dir.path(), attempt.get(), 2, 2), ExitCode::kFinished);
 }
 
 TEST(AttemptTest, DamagedTokenAndUnwritableFolder) {
