@@ -1,11 +1,10 @@
 // The last states of a run in the node's memory. VESALIUS_MEMORY names a folder in tmpfs that the
 // node's agent made and that survives the ranks. Each rank keeps two slots there, `a` and `b`, and
 // stages its saves into them in turn, so that the staged copy is the memory copy and one whole
-// state is there at any time:
+// state is there at any time (between two saves only, where there is room for one slot):
 //
 //   rank-0003.a.shard   the rank's share, byte for byte what its shard on disk has, then zeros up
-//   to
-//                       the slot's size; a mapped file, written while it is staged
+//                       to the slot's size; a mapped file, written while it is staged
 //   rank-0003.a.part    what the share holds, with checksums (a manifest's frame); removed before
 //                       the slot is staged into, renamed into place once the share is whole
 //

@@ -13,6 +13,7 @@
 #include "base/direct_file.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 
 namespace vesalius::checkpoints {
 namespace {
@@ -59,7 +60,8 @@ char* MapFile(const std::string& path, std::uint64_t bytes) {
 
 }  // namespace
 
-Staging::Staging(StagingOptions options) : options_(std::move(options)) {
+Staging::Staging(StagingOptions options)
+    : options_(std::move(options)), in_turn_(!options_.memory_folder.empty()) {
   const std::string& folder = options_.memory_folder;
   if (folder.empty()) return;
   // What the run does not go on from is not to be found by a later start.
@@ -100,15 +102,32 @@ void Staging::Reserve(std::uint64_t bytes) {
           " to stage in a save and checkpoint.host_mb allows ", HumanBytes(options_.host_bytes),
           "; raise it, use more ranks, or dist.exchange=zero1");
   bytes_ = std::max(bytes_, (bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment);
-  if (bytes_ > 0) Map(NextSlot());
+  Provide(/*begins=*/false);
+}
+
+// A buffer for the next save. Where that means the slot of the last one, its state stays until the
+// save begins.
+void Staging::Provide(bool begins) {
+  const std::string& folder = options_.memory_folder;
+  while (bytes_ > 0) {
+    const bool keeps = !folder.empty() && !in_turn_ && !begins;
+    if (keeps && StepInSlot(folder, options_.rank, slot_) >= 0) return;
+    try {
+      return Map(NextSlot());
+    } catch (const Error& error) {
+      if (folder.empty()) throw;
+      log::Warning("rank ", options_.rank, " keeps ", in_turn_ ? "one state" : "no state",
+                   " in memory: ", error.what());
+      if (!std::exchange(in_turn_, false)) options_.memory_folder.clear();
+    }
+  }
 }
 
 char* Staging::Begin() {
+  Provide(/*begins=*/true);
   slot_ = NextSlot();
   if (!options_.memory_folder.empty())
     RemoveTree(MemoryPart(options_.memory_folder, options_.rank, slot_));
-  if (bytes_ == 0) return nullptr;
-  Map(slot_);
   return buffers_[static_cast<std::size_t>(slot_)].data;
 }
 
@@ -121,8 +140,6 @@ void Staging::Publish(const std::string& part) {
   RenamePath(path + ".tmp", path, ExitCode::kCannotSave);
 }
 
-void Staging::Prepare() {
-  if (bytes_ > 0) Map(NextSlot());
-}
+void Staging::Prepare() { Provide(/*begins=*/false); }
 
 }  // namespace vesalius::checkpoints

@@ -1,7 +1,8 @@
 // Where a rank keeps its share of a save from the copy until the last byte is on disk: page-aligned
 // memory, taken and touched once, so that neither a save nor a slow disk makes the process grow.
-// With a memory folder it is two mapped files there, used in turn (checkpoints/memory_tier.h).
-// Used by one thread at a time.
+// With a memory folder it is two mapped files there, used in turn (checkpoints/memory_tier.h). That
+// is a help and no promise: where the folder has room for one file, each save takes it from the one
+// before; where it has room for none, the memory is private. Used by one thread at a time.
 #pragma once
 
 #include <array>
@@ -29,12 +30,12 @@ class Staging {
   // Makes room for shares of `bytes`. Error(kConfig) when that is more than host_bytes,
   // Error(kCannotSave) when the machine does not have it; with the numbers.
   void Reserve(std::uint64_t bytes);
-  // The buffer of the next save; what a slot held before is given up. Reserve() came before.
+  // The buffer of the next save; what its slot held before is given up. Reserve() came before.
   char* Begin();
   // The share is whole; `part` says what it holds. Nothing without a memory folder.
   void Publish(const std::string& part);
-  // Has the buffer of the save after this one ready, so that it costs that save nothing; a state
-  // that was in it is given up.
+  // Has the buffer of the save after this one ready, so that it costs that save nothing. A state
+  // that was in it is given up, but never the last one.
   void Prepare();
 
  private:
@@ -42,14 +43,16 @@ class Staging {
     char* data = nullptr;
     std::uint64_t bytes = 0;
   };
+  void Provide(bool begins);
   void Map(int slot);
   void Unmap(Buffer* buffer);
-  int NextSlot() const { return options_.memory_folder.empty() ? 0 : 1 - slot_; }
+  int NextSlot() const { return in_turn_ ? 1 - slot_ : slot_; }
 
   StagingOptions options_;
   std::array<Buffer, kMemorySlots> buffers_;
   std::uint64_t bytes_ = 0;
   int slot_ = 1;  // of the last save
+  bool in_turn_;  // both slots
 };
 
 }  // namespace vesalius::checkpoints

@@ -75,7 +75,7 @@ void Prepare(Staging& staging) {
   try {
     staging.Prepare();
   } catch (const Error& error) {
-    log::Warning("the next state is not kept in memory beside this one: ", error.what());
+    log::Warning("the next save has no memory yet: ", error.what());
   }
 }
 

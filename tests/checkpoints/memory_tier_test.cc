@@ -108,6 +108,26 @@ TEST_F(MemoryTier, WhatARunDoesNotGoOnFromIsForgotten) {
   EXPECT_TRUE(Steps().empty());
 }
 
+TEST_F(MemoryTier, ARankWithRoomForOneSlotUsesItAgain) {
+  MakeDirs(MemoryShard(memory_, 1, 1));  // in the way of rank 1's second slot
+  Save({1, 2, 3});
+  EXPECT_EQ(Steps(), std::vector<std::int64_t>{3});
+  ExpectInMemory(3);
+  Save({}, 3);  // the step that an attempt goes on from stays until it saves
+  ExpectInMemory(3);
+  Save({4, 5}, 3);
+  EXPECT_EQ(Steps(), std::vector<std::int64_t>{5});
+  ExpectInMemory(5);
+}
+
+TEST_F(MemoryTier, ARankWithoutRoomForASlotSavesToDisk) {
+  for (int slot = 0; slot < kMemorySlots; ++slot) MakeDirs(MemoryShard(memory_, 1, slot));
+  Save({1, 2, 3});
+  EXPECT_TRUE(Steps().empty());
+  EXPECT_EQ(ListSteps(run_).size(), 2u);
+  for (int rank = 0; rank < kRanks; ++rank) ExpectContent(ListSteps(run_)[0], 3, rank, kRanks);
+}
+
 TEST_F(MemoryTier, IncompleteDamagedOrForeignStepsAreNoSource) {
   Save({1, 2});
   const auto newest = [&](const std::string& run_id) {
