@@ -3,10 +3,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <initializer_list>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -29,7 +31,7 @@ using Figures = std::vector<std::pair<std::string, double>>;
 using SharedStep = std::shared_ptr<const StepRecord>;
 
 constexpr std::size_t kQueue = 4096;      // steps that a place may lag behind
-constexpr double kFlushSeconds = 5;       // a stuck disk delays a commit by no more
+constexpr double kFlushSeconds = 5;       // that stuck places delay a commit, or the end, in all
 constexpr double kPrometheusSeconds = 5;  // between files; scrapes are 15 s apart or more
 
 double Seconds() {
@@ -174,6 +176,22 @@ struct RunRecord::Impl {
     return to_lines.dropped() + to_board.dropped() + to_screen.dropped() + events::Dropped();
   }
 
+  void PostSync() {
+    to_lines.Post([lines = lines] {
+      lines->metrics.Sync();
+      lines->evals.Sync();
+    });
+    to_board.Post([board = board] { board->Sync(); });
+  }
+
+  void Wait(std::initializer_list<SinkQueue*> queues, double until) {
+    for (SinkQueue* queue : queues)
+      if (!queue->Flush(std::max(0.0, until - Seconds())))
+        log::Warning("step ", newest ? newest->step : 0,
+                     ": a part of the run record could not be written within ", kFlushSeconds,
+                     " s; its lines are dropped and counted, the run goes on");
+  }
+
   void Prometheus() {
     if (!newest) return;
     prometheus_written = Seconds();
@@ -231,19 +249,16 @@ void RunRecord::RollBack(std::int64_t step) {
 
 void RunRecord::Committed(std::int64_t step) { impl_->state.committed_step = step; }
 
+void RunRecord::Sync() {
+  impl_->PostSync();
+  impl_->Wait({&impl_->to_lines}, Seconds() + kFlushSeconds);
+}
+
 void RunRecord::Flush() {
-  Impl& impl = *impl_;
-  impl.to_lines.Post([lines = impl.lines] {
-    lines->metrics.Sync();
-    lines->evals.Sync();
-  });
-  impl.to_board.Post([board = impl.board] { board->Sync(); });
-  for (SinkQueue* queue : {&impl.to_lines, &impl.to_board, &impl.to_screen})
-    if (!queue->Flush(kFlushSeconds))
-      log::Warning("step ", impl.newest ? impl.newest->step : 0,
-                   ": a part of the run record could not be written within ", kFlushSeconds,
-                   " s; its lines are dropped and counted, the run goes on");
-  events::Flush(kFlushSeconds);
+  const double until = Seconds() + kFlushSeconds;
+  impl_->PostSync();
+  impl_->Wait({&impl_->to_lines, &impl_->to_board, &impl_->to_screen}, until);
+  events::Flush(std::max(0.0, until - Seconds()));
 }
 
 std::int64_t RunRecord::dropped() const { return impl_->dropped(); }

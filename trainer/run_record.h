@@ -44,8 +44,10 @@ class RunRecord {
   void RollBack(std::int64_t step);
   // `step` has a checkpoint.
   void Committed(std::int64_t step);
-  // Everything on disk (before a checkpoint is committed); a stuck place is waited for a few
-  // seconds and then warned of.
+  // The lines on disk, before a checkpoint is committed. A stuck disk is waited for 5 s and then
+  // warned of; other places are not waited for.
+  void Sync();
+  // Everything in its place: 5 s in all, likewise.
   void Flush();
   std::int64_t dropped() const;  // lines lost so far
 

@@ -242,7 +242,7 @@ std::int64_t Session::RollBack(std::int64_t step, bool other_samples) {
 
 void Session::Save(std::int64_t step, bool final) {
   const page::In section(final ? page::Section::kWrite : page::Section::kStage);
-  if (record_) record_->Flush();
+  if (record_) record_->Sync();
   checkpoints_.Save(step, final);
   if (record_ && final) record_->Committed(step);
 }
@@ -276,6 +276,7 @@ void Session::CheckBest(const NamedValues& figures) {
 ExitCode Session::Leave(std::int64_t step) {
   const page::In section(page::Section::kExit);
   if (lead_) {
+    record_->Flush();
     log::Info(comm_trace_.Summary());
     log::Info("stopped on request at step ", step,
               stop_watch_->StopNow() ? " (" + stop_watch_->reason() + ")" : "",

@@ -192,6 +192,24 @@ TEST(RunRecordTest, AFullDiskLosesItsOwnLinesOnly) {
   EXPECT_EQ(board.size(), 32u);
 }
 
+TEST(RunRecordTest, ACommitWaitsForTheLinesAlone) {
+  const TempDir dir;
+  RunRecord run({dir.path(), 1, 0, 100, ""});
+  std::promise<void> release;
+  SetFileFault([stuck = release.get_future().share()](FileOp op, const std::string& path) {
+    if (op == FileOp::kWrite && path.find("tfevents") != std::string::npos) stuck.wait();
+    return 0;
+  });
+  run.Step(Record(1));
+  const auto start = std::chrono::steady_clock::now();
+  run.Sync();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(4));
+  EXPECT_EQ(Lines(dir.path() + "/metrics.jsonl").size(), 1u);
+  release.set_value();
+  run.Flush();
+  SetFileFault(nullptr);
+}
+
 TEST(RunRecordTest, APartlyWrittenLineIsCutOff) {
   const TempDir dir;
   RecordFile file(dir.path() + "/lines");
