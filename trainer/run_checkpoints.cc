@@ -34,27 +34,47 @@ RunCheckpoints::RunCheckpoints(const TrainContext& context, RunState& state)
 
 std::int64_t RunCheckpoints::Restore() {
   std::int64_t step = 0;
-  while (!source_.empty()) {
+  source_ = FirstGood(
+      source_, [&](const std::string& source) { step = state_.Load(source); }, context_.fall_back);
+  if (context_.lead() && !source_.empty())
+    log::Info("resumed from ", source_, " (step ", step, ", ", state_.position().samples,
+              " samples)");
+  on_disk_ = !NewestOnDisk().empty();
+  state_.SetUpTables(source_);
+  MakeWriter(step);
+  return step;
+}
+
+// Collective: loads `source`, or what is next as long as a rank finds damage; what was good on
+// every rank, "" when there was none.
+std::string RunCheckpoints::FirstGood(std::string source, const Load& load,
+                                      const NextOlder& next_older) {
+  while (!source.empty()) {
     std::string damage;
     try {
-      step = state_.Load(source_);
+      load(source);
     } catch (const Error& error) {
       // What cannot be read on disk may be good; memory is a copy and can be done without.
       if (error.code() != ExitCode::kInvalidData &&
-          !(error.code() == ExitCode::kInputMissing && checkpoints::IsMemorySource(source_)))
+          !(error.code() == ExitCode::kInputMissing && checkpoints::IsMemorySource(source)))
         throw;
       damage = StrCat("rank ", context_.comm.rank(), ": ", error.what());
     }
     damage = AgreeOnDamage(damage);
     if (damage.empty()) break;
-    source_ = context_.fall_back(source_, damage);
+    source = next_older(source, damage);
   }
-  if (context_.lead() && !source_.empty())
-    log::Info("resumed from ", source_, " (step ", step, ", ", state_.position().samples,
-              " samples)");
-  state_.SetUpTables(source_);
-  MakeWriter(step);
-  return step;
+  return source;
+}
+
+// Collective: the run's newest step on disk by its manifest, as rank 0 sees it; "" for none.
+std::string RunCheckpoints::NewestOnDisk() {
+  std::vector<std::string> skipped;
+  std::string newest;
+  if (context_.lead())
+    newest = checkpoints::NewestSource(context_.run_folder, "", /*memory=*/{}, &skipped);
+  for (const std::string& reason : skipped) log::Warning("passed over ", reason);
+  return dist::AllGatherBytes(context_.comm, "newest checkpoint", newest)[0];
 }
 
 // Collective: the first rank's that found any.
@@ -99,17 +119,21 @@ bool RunCheckpoints::Agree(std::int64_t step, std::span<const double> sums) {
 
 std::int64_t RunCheckpoints::RollBack(std::int64_t step, bool other_samples) {
   writer_->Settle();
-  std::vector<std::string> skipped;
-  std::string newest;
-  if (context_.lead())
-    newest = checkpoints::NewestSource(context_.run_folder, "", /*memory=*/{}, &skipped);
-  for (const std::string& reason : skipped) log::Warning("passed over ", reason);
-  newest = dist::AllGatherBytes(context_.comm, "roll back", newest)[0];
-  Require(!newest.empty(), ExitCode::kNumericalStop, context_.run_folder,
-          " holds no good checkpoint to go back to");
-  const std::unique_ptr<checkpoints::Reader> reader = checkpoints::OpenSource(newest);
-  state_.GoBack(*reader, other_samples);
-  const std::int64_t to = reader->info().step;
+  std::int64_t to = 0;
+  const auto load = [&](const std::string& source) {
+    const std::unique_ptr<checkpoints::Reader> reader = checkpoints::OpenSource(source);
+    to = reader->info().step;
+    state_.GoBack(*reader, other_samples);
+  };
+  const auto next_older = [&](const std::string& source, const std::string& why) {
+    if (context_.lead()) {
+      log::Warning(why, "; ", source, " is moved to quarantine");
+      checkpoints::Quarantine(source);
+    }
+    return NewestOnDisk();
+  };
+  Require(!FirstGood(NewestOnDisk(), load, next_older).empty(), ExitCode::kNumericalStop,
+          context_.run_folder, " holds no good checkpoint to go back to");
   if (context_.lead()) log::Info("back from step ", step, " to step ", to);
   events::Instant("rollback", step, {{"to", to}, {"samples", state_.position().samples}});
   return to;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -34,12 +35,13 @@ class RunCheckpoints {
   std::array<double, kFlags> Flags() { return writer_->Flags(); }
   bool Agree(std::int64_t step, std::span<const double> sums);
 
-  // Is there one to go back to?
-  bool Any() const { return !source_.empty() || writer_->committed_step() >= 0; }
+  // Has the run one on disk, to go back to?
+  bool Any() const { return on_disk_ || writer_->committed_step() >= 0; }
 
-  // Collective: everything as in the newest checkpoint on disk, whose step is returned; with
-  // `other_samples` the run goes on behind the samples consumed so far instead of consuming them
-  // again. Error(kNumericalStop) when none is good.
+  // Collective: everything as in the newest checkpoint on disk that is good on every rank, whose
+  // step is returned; newer ones that are damaged go to quarantine. With `other_samples` the run
+  // goes on behind the samples consumed so far instead of consuming them again.
+  // Error(kNumericalStop) when none is good.
   std::int64_t RollBack(std::int64_t step, bool other_samples);
 
   // The run has all its steps: rank 0 says so in the run folder.
@@ -49,12 +51,18 @@ class RunCheckpoints {
   const checkpoints::Writer& writer() const { return *writer_; }
 
  private:
+  using Load = std::function<void(const std::string& source)>;
+  using NextOlder = std::function<std::string(const std::string& source, const std::string& why)>;
+
+  std::string FirstGood(std::string source, const Load& load, const NextOlder& next_older);
+  std::string NewestOnDisk();
   std::string AgreeOnDamage(const std::string& mine);
   void MakeWriter(std::int64_t step);
 
   const TrainContext& context_;
   RunState& state_;
   std::string source_;                           // that the run went on from; "": a fresh start
+  bool on_disk_ = false;                         // the run had steps there when it went on
   std::unique_ptr<checkpoints::Writer> writer_;  // once the state is restored
 };
 

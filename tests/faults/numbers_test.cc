@@ -3,6 +3,8 @@
 // one that was not.
 #include <gmock/gmock.h>
 
+#include <csignal>
+
 #include "record/events.h"
 #include "tests/trainer/training.h"
 
@@ -78,10 +80,12 @@ TEST(F30, TooManyEndTheRun) {
   EXPECT_EQ(Metrics(Data().run("nans")).size(), 22u);
 }
 
+const std::string kRollBack =
+    "--set watch.window=16 --set watch.spike=50 --set watch.action=roll_back ";
+
 // A gradient times 1,000 at step 45, the last checkpoint being that of step 42.
 TEST(F31, ASpikeIsRolledBackBehindItsSamples) {
-  const std::string more =
-      "--set watch.window=16 --set watch.spike=50 --set watch.action=roll_back --fault spike@45:1";
+  const std::string more = kRollBack + "--fault spike@45:1";
   const std::string run = Trained("spike", kTwoMpi, more);
   ExpectEveryStepOnce(run);
   EXPECT_EQ(Last(run, "spikes"), 1);
@@ -97,6 +101,36 @@ TEST(F31, ASpikeIsRolledBackBehindItsSamples) {
   for (const record::Event& event : found) EXPECT_FALSE(event.fields.at("samples").empty());
   const std::string killed = TrainedWithAKill("spike-killed", kTwoMpi, more);
   EXPECT_EQ(ParametersDigest(run), ParametersDigest(killed));
+}
+
+// A run that begins with another one's step has nothing to go back to before its first own.
+TEST(F31, WithoutAnOwnCheckpointItIsSkipped) {
+  const std::string first = Trained("other", kTwoLocal, kRollBack + "--set trainer.keep=1000");
+  const std::string run =
+      Trained("begun-with", kTwoLocal,
+              StrCat(kRollBack, "--fault spike@45:1 --resume ", first, "/ckpt/step-00000042"));
+  EXPECT_EQ(Last(run, "skipped"), 1);
+  EXPECT_EQ(Last(run, "rollbacks"), 0);
+}
+
+// Step 42 is damaged on disk and good in memory: the run goes on from memory, and goes back at 45
+// to step 36.
+TEST(F31, ADamagedCheckpointIsPassedOver) {
+  const std::string run = Data().run("damaged"), memory = Data().folder() + "/memory";
+  MakeDirs(memory);
+  const auto start = [&](const std::string& faults) {
+    return Shell("env VESALIUS_MEMORY=" + memory + " " +
+                 Data().Line("damaged", kTwoLocal, Steps(kSteps) + kRollBack + faults));
+  };
+  EXPECT_NE(start("--fault kill-committed@42:0").status, 0);
+  ASSERT_EQ(NewestCheckpoint(run), run + "/ckpt/step-00000042");
+  FlipByte(run + "/ckpt/step-00000042/rank-0001.shard", 0);
+  const Outcome second = start("--fault spike@45:1");
+  EXPECT_EQ(second.status, 0) << second.output;
+  EXPECT_THAT(second.output, HasSubstr("resumed from memory:42:"));
+  EXPECT_THAT(second.output, HasSubstr("step-00000042 is moved to quarantine"));
+  EXPECT_THAT(second.output, HasSubstr("back from step 45 to step 36"));
+  ExpectEveryStepOnce(run);
 }
 
 TEST(F31, ASpikeIsSkippedOrTold) {
