@@ -84,6 +84,19 @@ Manifest MemoryManifest(const std::string& folder, const MemoryStep& step) {
   return JoinParts(std::move(parts), folder);
 }
 
+void ForgetMemory(const std::string& folder, std::int64_t step) {
+  if (folder.empty()) return;
+  for (const std::string& name : ListDir(folder)) {
+    if (!name.starts_with("rank-") || !name.ends_with(".part")) continue;
+    const std::string path = StrCat(folder, "/", name);
+    try {
+      if (DecodePart(ReadFile(path), path).info.step <= step) continue;
+    } catch (const Error&) {  // another rank was faster, or it is no state
+    }
+    RemoveTree(path);
+  }
+}
+
 std::int64_t StepInSlot(const std::string& folder, int rank, int slot) {
   const std::optional<Manifest> part = PartInSlot(folder, rank, slot);
   return part ? part->info.step : -1;

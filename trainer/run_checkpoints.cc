@@ -123,6 +123,8 @@ std::int64_t RunCheckpoints::RollBack(std::int64_t step, bool other_samples) {
   const auto load = [&](const std::string& source) {
     const std::unique_ptr<checkpoints::Reader> reader = checkpoints::OpenSource(source);
     to = reader->info().step;
+    // Before the ranks agree: once one goes on, no restart finds what is undone.
+    checkpoints::ForgetMemory(checkpoints::MemoryFolder(), to);
     state_.GoBack(*reader, other_samples);
   };
   const auto next_older = [&](const std::string& source, const std::string& why) {

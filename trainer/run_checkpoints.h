@@ -39,9 +39,9 @@ class RunCheckpoints {
   bool Any() const { return on_disk_ || writer_->committed_step() >= 0; }
 
   // Collective: everything as in the newest checkpoint on disk that is good on every rank, whose
-  // step is returned; newer ones that are damaged go to quarantine. With `other_samples` the run
-  // goes on behind the samples consumed so far instead of consuming them again.
-  // Error(kNumericalStop) when none is good.
+  // step is returned; newer ones that are damaged go to quarantine, newer states in memory are
+  // forgotten. With `other_samples` the run goes on behind the samples consumed so far instead of
+  // consuming them again. Error(kNumericalStop) when none is good.
   std::int64_t RollBack(std::int64_t step, bool other_samples);
 
   // The run has all its steps: rank 0 says so in the run folder.

@@ -153,6 +153,21 @@ TEST_F(MemoryTier, IncompleteDamagedOrForeignStepsAreNoSource) {
   EXPECT_EQ(newest(attempt_->run_id()), run_ + "/ckpt/step-00000002");
 }
 
+TEST_F(MemoryTier, WhatIsUndoneIsForgottenOnEveryNode) {
+  Save({1, 2});
+  // A copy that came from another node, and one that is still coming.
+  const std::string copy = MemoryPart(memory_, 7, 0), coming = memory_ + "/.in-rank-0007.b-1.part";
+  for (const std::string& path : {copy, coming})
+    std::filesystem::copy(MemoryPart(memory_, 1, StepInSlot(memory_, 1, 0) == 2 ? 0 : 1), path);
+  ForgetMemory(memory_, 1);
+  EXPECT_EQ(Steps(), std::vector<std::int64_t>{1});
+  EXPECT_FALSE(Exists(copy));
+  EXPECT_TRUE(Exists(coming)) << "the agent's";
+  ForgetMemory(memory_, 0);
+  EXPECT_TRUE(Steps().empty());
+  ForgetMemory("", 0);
+}
+
 TEST_F(MemoryTier, AnotherNumberOfRanksGoesOnFromIt) {
   Save({1, 2});
   Save({3}, 2, /*ranks=*/2);

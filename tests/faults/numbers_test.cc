@@ -113,9 +113,9 @@ TEST(F31, WithoutAnOwnCheckpointItIsSkipped) {
   EXPECT_EQ(Last(run, "rollbacks"), 0);
 }
 
-// Step 42 is damaged on disk and good in memory: the run goes on from memory, and goes back at 45
-// to step 36.
-TEST(F31, ADamagedCheckpointIsPassedOver) {
+// Step 42 is damaged on disk and good in memory: the run goes on from memory, goes back at 45 to
+// step 36, and is killed at 40: what is undone does not come back from memory.
+TEST(F31, ADamagedCheckpointIsPassedOverAndWhatIsUndoneStaysUndone) {
   const std::string run = Data().run("damaged"), memory = Data().folder() + "/memory";
   MakeDirs(memory);
   const auto start = [&](const std::string& faults) {
@@ -125,11 +125,14 @@ TEST(F31, ADamagedCheckpointIsPassedOver) {
   EXPECT_NE(start("--fault kill-committed@42:0").status, 0);
   ASSERT_EQ(NewestCheckpoint(run), run + "/ckpt/step-00000042");
   FlipByte(run + "/ckpt/step-00000042/rank-0001.shard", 0);
-  const Outcome second = start("--fault spike@45:1");
-  EXPECT_EQ(second.status, 0) << second.output;
+  const Outcome second = start("--fault spike@45:1 --fault kill@40:0");
   EXPECT_THAT(second.output, HasSubstr("resumed from memory:42:"));
   EXPECT_THAT(second.output, HasSubstr("step-00000042 is moved to quarantine"));
   EXPECT_THAT(second.output, HasSubstr("back from step 45 to step 36"));
+  EXPECT_EQ(second.status, 128 + SIGKILL) << second.output;
+  const Outcome third = start("");
+  EXPECT_EQ(third.status, 0) << third.output;
+  EXPECT_THAT(third.output, HasSubstr("resumed from " + run + "/ckpt/step-00000036"));
   ExpectEveryStepOnce(run);
 }
 
