@@ -5,7 +5,11 @@
 
 namespace vesalius {
 
-// As gethostname() has it. Thread-safe.
+// As gethostname() has it. Thread-safe, as is the next.
 std::string HostName();
+
+// Of the machine since it was started, the same in all its containers; the host's name where the
+// system tells none.
+std::string MachineId();
 
 }  // namespace vesalius

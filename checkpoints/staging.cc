@@ -18,30 +18,24 @@
 namespace vesalius::checkpoints {
 namespace {
 
-// Bytes that a process may still take without swapping; 0 when it is not known.
-std::uint64_t AvailableMemory() {
-  const std::string text = ReadFile("/proc/meminfo");
-  const std::size_t at = text.find("MemAvailable:");
-  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + 13, nullptr, 10) << 10;
-}
+constexpr const char* kThisRank = "this rank";
 
-[[noreturn]] void NoRoom(std::uint64_t bytes, const std::string& where, const std::string& reason) {
-  Fail(ExitCode::kCannotSave, "a save needs ", HumanBytes(bytes), " of memory on this rank", where,
-       ": ", reason, "; use more ranks, dist.exchange=zero1, or a machine with more memory");
+[[noreturn]] void NoRoom(std::uint64_t bytes, const std::string& who, const std::string& reason) {
+  Fail(ExitCode::kCannotSave, "a save needs ", HumanBytes(bytes), " of memory on ", who, ": ",
+       reason, "; use more ranks, dist.exchange=zero1, or a machine with more memory");
 }
 
 char* MapPrivate(std::uint64_t bytes) {
-  if (const std::uint64_t available = AvailableMemory(); available > 0 && bytes > available)
-    NoRoom(bytes, "", StrCat("there are ", HumanBytes(available)));
+  RequireMemory(bytes, AvailableMemory(), kThisRank);
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) NoRoom(bytes, "", std::strerror(errno));
+  if (data == MAP_FAILED) NoRoom(bytes, kThisRank, std::strerror(errno));
   ::madvise(data, bytes, MADV_HUGEPAGE);
   return static_cast<char*>(data);
 }
 
 char* MapFile(const std::string& path, std::uint64_t bytes) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) NoRoom(bytes, StrCat(" in ", path), std::strerror(errno));
+  if (fd < 0) NoRoom(bytes, StrCat(kThisRank, " in ", path), std::strerror(errno));
   // Taken now, so that a full tmpfs is an error here and not a SIGBUS in the copy.
   int error = ::ftruncate(fd, static_cast<off_t>(bytes)) != 0 ? errno : 0;
   if (error == 0) error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
@@ -53,12 +47,23 @@ char* MapFile(const std::string& path, std::uint64_t bytes) {
   ::close(fd);
   if (error != 0) {
     ::unlink(path.c_str());
-    NoRoom(bytes, StrCat(" in ", path), std::strerror(error));
+    NoRoom(bytes, StrCat(kThisRank, " in ", path), std::strerror(error));
   }
   return static_cast<char*>(data);
 }
 
 }  // namespace
+
+std::uint64_t AvailableMemory() {
+  const std::string text = ReadFile("/proc/meminfo");
+  const std::size_t at = text.find("MemAvailable:");
+  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + 13, nullptr, 10) << 10;
+}
+
+void RequireMemory(std::uint64_t bytes, std::uint64_t available, const std::string& who) {
+  if (available > 0 && bytes > available)
+    NoRoom(bytes, who, StrCat("there are ", HumanBytes(available)));
+}
 
 Staging::Staging(StagingOptions options)
     : options_(std::move(options)), in_turn_(!options_.memory_folder.empty()) {
@@ -94,6 +99,11 @@ void Staging::Map(int slot) {
   }
   buffer.bytes = bytes_;
   std::memset(buffer.data, 0, bytes_);
+}
+
+std::uint64_t Staging::Wanted(std::uint64_t bytes) const {
+  const bool has = buffers_[static_cast<std::size_t>(slot_)].bytes >= bytes;
+  return has || !options_.memory_folder.empty() ? 0 : bytes;
 }
 
 void Staging::Reserve(std::uint64_t bytes) {

@@ -20,6 +20,12 @@ struct StagingOptions {
   std::uint64_t host_bytes = 0;  // limit of a buffer; 0 = none
 };
 
+// Bytes that a process may still take without swapping; 0 when it is not known.
+std::uint64_t AvailableMemory();
+// Error(kCannotSave), with the numbers, when `available`, if known, is less than the `bytes` that
+// `who` needs.
+void RequireMemory(std::uint64_t bytes, std::uint64_t available, const std::string& who);
+
 class Staging {
  public:
   explicit Staging(StagingOptions options);
@@ -27,6 +33,8 @@ class Staging {
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
+  // What Reserve(bytes) will take of the machine's memory; nothing of it in the memory folder.
+  std::uint64_t Wanted(std::uint64_t bytes) const;
   // Makes room for shares of `bytes`. Error(kConfig) when that is more than host_bytes,
   // Error(kCannotSave) when the machine does not have it; with the numbers.
   void Reserve(std::uint64_t bytes);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/host.h"
 #include "base/log.h"
 #include "checkpoints/commit.h"
 #include "checkpoints/manifest.h"
@@ -131,12 +132,33 @@ void Writer::AgreeOnPlan(const std::vector<TensorView>& tensors, std::int64_t st
   const std::vector<PlanProto> plans = Gather(exchange_, "checkpoint.plan", options_.ranks, mine);
   FailTogether(plans, step);
   auto plan = std::make_shared<SavePlan>(MakeSavePlan(tensors, plans, options_.rank));
-  PlanProto room;
-  Try(room.mutable_outcome(), [&] { planned_->staging->Reserve(plan->bytes); });
-  FailTogether(Gather(exchange_, "checkpoint.memory", options_.ranks, room), step);
+  TakeMemory(plan->bytes, step);
   planned_->plan = std::move(plan);
   planned_->layouts.clear();
   for (const PlanProto& one : plans) planned_->layouts.push_back(one.layout_hash());
+}
+
+// There can be enough for each rank and not for all of a machine: what they want together is
+// compared with what was there before any of them took its own.
+void Writer::TakeMemory(std::uint64_t bytes, std::int64_t step) {
+  Staging& staging = *planned_->staging;
+  std::uint64_t available = 0;
+  RoomProto mine;
+  Try(mine.mutable_outcome(), [&] { available = AvailableMemory(); });
+  mine.set_machine(MachineId());
+  mine.set_bytes(staging.Wanted(bytes));
+  std::uint64_t wanted = 0;
+  int sharing = 0;
+  for (const RoomProto& one : Gather(exchange_, "checkpoint.room", options_.ranks, mine)) {
+    if (one.machine() != mine.machine()) continue;
+    wanted += one.bytes();
+    ++sharing;
+  }
+  Try(mine.mutable_outcome(), [&] {
+    RequireMemory(wanted, available, StrCat("the ", sharing, " rank(s) of ", HostName()));
+    staging.Reserve(bytes);
+  });
+  FailTogether(Gather(exchange_, "checkpoint.memory", options_.ranks, mine), step);
 }
 
 bool Writer::Start(const StepInfo& info, const std::vector<TensorView>& tensors) {

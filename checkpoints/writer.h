@@ -49,7 +49,7 @@ class Writer {
   ~Writer();
 
   // Collective, optional: plans for these tensors and takes the memory, so that the first save does
-  // not. Error(kConfig, kCannotSave) on every rank when one has not enough of it.
+  // not. Error(kConfig, kCannotSave) on every rank when a machine has not enough for its ranks.
   void Reserve(const std::vector<TensorView>& tensors);
 
   // Collective. `tensors`: the full list in the same order on every rank; replicated tensors are
@@ -82,6 +82,7 @@ class Writer {
   struct Planned;
 
   void AgreeOnPlan(const std::vector<TensorView>& tensors, std::int64_t step);
+  void TakeMemory(std::uint64_t bytes, std::int64_t step);
   bool WaitUntilIdle(double seconds);
   void PostCommit();
   void Abandon();

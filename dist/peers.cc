@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 
 #include "base/error.h"
 #include "base/host.h"
@@ -17,8 +16,7 @@ namespace vesalius::dist {
 Peer ThisProcess() {
   Peer peer;
   peer.host = HostName();
-  std::ifstream boot("/proc/sys/kernel/random/boot_id");
-  if (!(boot >> peer.machine)) peer.machine = peer.host;
+  peer.machine = MachineId();
   char link[64] = {};
   if (readlink("/proc/self/ns/pid", link, sizeof(link) - 1) > 0) peer.pids = link;
   peer.pid = getpid();

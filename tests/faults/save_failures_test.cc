@@ -309,6 +309,41 @@ TEST(F33_HostMemory, TooLittleIsRefusedAtTheStartWithNumbers) {
   ExpectAll(thrown, ExitCode::kConfig, HumanBytes(10000));
 }
 
+// Each of two ranks wants 60 % of the memory that is there; none of it is taken.
+TEST(F33_HostMemory, TooLittleForAllRanksOfAMachineIsRefused) {
+  const std::string info = ReadFile("/proc/meminfo");
+  const std::int64_t share =
+      std::atoll(info.c_str() + info.find("MemAvailable:") + 13) * 1024 / 10 * 6;
+  const TempDir dir;
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit limit = {static_cast<rlim_t>(share), static_cast<rlim_t>(share)};
+    setrlimit(RLIMIT_AS, &limit);
+    const auto attempt = Attempt::Acquire(dir.path());
+    const auto thrown = OnRanks(2, [&](int rank, const Exchange& exchange) {
+      Writer writer({.run_folder = dir.path(), .rank = rank, .ranks = 2},
+                    rank == 0 ? attempt.get() : nullptr, exchange);
+      TensorView view{{"", "U8", {share}, Role::kParameter},
+                      {0},
+                      {share},
+                      &view,
+                      static_cast<std::size_t>(share)};
+      std::vector<TensorView> views(2, view);
+      views[0].meta.name = "one";
+      views[1].meta.name = "two";
+      writer.Reserve(views);
+    });
+    bool refused = true;
+    for (const Thrown& one : thrown)
+      refused = refused && one.code == ExitCode::kCannotSave &&
+                one.message.find("the 2 rank(s) of ") != std::string::npos;
+    _exit(refused ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
 TEST(F33_HostMemory, AnAddressSpaceLimitIsAnErrorAndNotAKill) {
   const TempDir dir;
   const pid_t child = fork();
