@@ -23,13 +23,18 @@ at::Tensor Renumbered(const at::Tensor& region_text, std::int64_t first) {
   return at::where(region_text.ge(0), region_text + static_cast<int>(first), region_text);
 }
 
-// Gradients of parameters, zero where undefined, one behind the other.
+// Gradients of parameters, zero where undefined, one behind the other; then for each parameter 1
+// where it has one, so that a sum tells of all who added to it.
 at::Tensor Flat(const std::vector<at::Tensor>& parts, const std::vector<at::Tensor>& parameters) {
   std::vector<at::Tensor> flat;
-  for (std::size_t i = 0; i < parts.size(); ++i)
+  std::vector<double> took_part;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
     flat.push_back(parts[i].defined()
                        ? parts[i].reshape({-1})
                        : at::zeros({parameters[i].numel()}, parameters[i].options()));
+    took_part.push_back(parts[i].defined() ? 1 : 0);
+  }
+  flat.push_back(at::tensor(took_part, parameters[0].options()));
   return at::cat(flat);
 }
 
@@ -146,10 +151,9 @@ std::vector<NamedLoss> FixedSlices::Loss(Whole* whole, const std::vector<at::Ten
   return losses;
 }
 
-// Carries the gradients of the gathered features back through each slice.
+// Carries the gradients of the gathered features back through each slice. Flat.
 at::Tensor FixedSlices::SumGradients(std::vector<Features> encoded, const Whole& whole,
-                                     const std::vector<at::Tensor>& trained,
-                                     std::vector<bool>* took_part) {
+                                     const std::vector<at::Tensor>& trained) {
   std::vector<at::Tensor> by_slice;
   std::map<std::string, std::int64_t> first = whole.first;  // of the slice
   for (Features& features : encoded) {
@@ -166,8 +170,6 @@ at::Tensor FixedSlices::SumGradients(std::vector<Features> encoded, const Whole&
     if (!outputs.empty())
       parts = torch::autograd::grad(outputs, trained, gradients, std::nullopt,
                                     /*create_graph=*/false, /*allow_unused=*/true);
-    for (std::size_t i = 0; i < parts.size(); ++i)
-      if (parts[i].defined()) (*took_part)[i] = true;
     by_slice.push_back(Flat(parts, trained));
     features.clear();  // frees the slice's graph
   }
@@ -208,17 +210,15 @@ std::vector<NamedLoss> FixedSlices::ForwardBackward(std::int64_t step, bool audi
   clock.Mark("loss");
   loss_s_ += lap();
 
-  std::vector<bool> took_part;
-  for (const at::Tensor& gradient : of_loss) took_part.push_back(gradient.defined());
-  at::Tensor sum = SumGradients(std::move(encoded), whole, trained, &took_part);
+  at::Tensor sum = SumGradients(std::move(encoded), whole, trained);
   sum += Flat(of_loss, trained);
+  const at::Tensor took_part = sum.slice(0, sum.numel() - std::ssize(trained)).to(at::kCPU);
   gradients->assign(parameters_.size(), {});
-  std::int64_t at = 0;
-  std::size_t i = 0;
+  std::int64_t at = 0, i = 0;
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     if (!parameters_[p].tensor.requires_grad()) continue;
     const std::int64_t end = at + parameters_[p].tensor.numel();
-    if (took_part[i++]) (*gradients)[p] = sum.slice(0, at, end);
+    if (took_part[i++].item<double>() > 0) (*gradients)[p] = sum.slice(0, at, end);
     at = end;
   }
   clock.Mark("backward");

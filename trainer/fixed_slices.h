@@ -49,7 +49,7 @@ class FixedSlices {
   std::vector<model::NamedLoss> Loss(Whole* whole, const std::vector<at::Tensor>& trained,
                                      std::vector<at::Tensor>* gradients);
   at::Tensor SumGradients(std::vector<model::Features> encoded, const Whole& whole,
-                          const std::vector<at::Tensor>& trained, std::vector<bool>* took_part);
+                          const std::vector<at::Tensor>& trained);
 
   model::Recipe& recipe_;
   const std::vector<model::ParameterInfo>& parameters_;

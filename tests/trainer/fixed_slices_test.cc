@@ -65,6 +65,23 @@ TEST(FixedSlices, AStepMayHaveOneSample) {
   EXPECT_EQ(ParametersDigest(training.run("tail-0")), ParametersDigest(training.run("tail-3")));
 }
 
+// Reports are the only texts, and the epoch ends with three samples of 51: of eight slices the last
+// five, those of rank 1 of two among them, are padding.
+TEST(FixedSlices, ARankMayHaveNoTexts) {
+  const Training training(58);
+  const std::string reports =
+      "--set trainer.slices=8 --set data.tail=pad --set data.report_length=24 --set loss.pair=1 "
+      "--set loss.global=0 --set loss.fine=0 --set watch.replica_every=1";
+  for (const Launch& launch : {kAlone, kTwoLocal, kThreeLocal}) {
+    const std::string run = StrCat("texts-", launch.local);
+    const Outcome outcome = training.Run(run, launch, Steps(8) + reports);
+    ASSERT_EQ(outcome.status, 0) << outcome.output;
+    EXPECT_EQ(Metrics(training.run(run))[6].at("samples"), 51);
+    ExpectSameMetrics(training.run(run), training.run("texts-0"));
+    EXPECT_EQ(ParametersDigest(training.run(run)), ParametersDigest(training.run("texts-0")));
+  }
+}
+
 // What the bits would be without: the test above can fail.
 TEST(FixedSlices, WithoutThemTheNumberOfRanksShows) {
   Finish("plain-1", kAlone, kPair);
