@@ -258,6 +258,8 @@ void Session::Evaluate(std::int64_t step) {
   const NamedValues headline = Headline(figures);
   if (record_) record_->Evaluation(step, headline);
   if (lead_) CheckBest(headline);
+  // Rank 0 alone computes: in here, and not in the next step, may the others wait for it.
+  context_.comm.Barrier("evaluation").Wait();
 }
 
 // Once: by a name that no evaluation gives, checkpoint.keep_best keeps nothing.

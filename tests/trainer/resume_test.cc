@@ -3,6 +3,7 @@
 // how many slices, buckets or loader threads.
 #include <gmock/gmock.h>
 
+#include "record/events.h"
 #include "tests/trainer/training.h"
 
 namespace vesalius::trainer {
@@ -59,6 +60,22 @@ TEST(ResumeTest, AtAnotherWorldSizeIsSampleExact) {
   outcome = Data().Run("two-then-three", kThreeLocal, Steps(kSteps));
   ASSERT_EQ(outcome.status, 0) << outcome.output;
   ExpectNearMetrics(Data().run("two-then-three"), Data().run("two"), 1e-4);
+}
+
+// The other ranks wait for the figures within the evaluation, not in the next step.
+TEST(ResumeTest, AnEvaluationEndsOnAllRanksTogether) {
+  ASSERT_EQ(Data().Run("together", kTwoLocal, Steps(4) + "--set trainer.eval_every=2").status, 0);
+  std::map<std::int64_t, double> known;  // by step: when rank 0 had the figures
+  int waited = 0;
+  const record::Events events = record::ReadEvents(Data().run("together"));
+  for (const record::Event& event : events.all)
+    if (event.kind == "scalar" && event.name.starts_with("eval.")) known[event.step] = event.t;
+  for (const record::Event& event : events.all) {
+    if (event.kind != "span" || event.name != "eval" || event.rank != 1) continue;
+    EXPECT_GE(event.end(), known.at(event.step)) << "step " << event.step;
+    ++waited;
+  }
+  EXPECT_EQ(waited, 2);
 }
 
 TEST(SameRunTest, WhateverTheRanks) {
