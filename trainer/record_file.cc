@@ -73,4 +73,10 @@ void RecordFile::CutLines(int attempt, std::int64_t step) {
   file_.reset();
 }
 
+bool HasLineOf(const std::string& path, std::int64_t step) {
+  if (!std::filesystem::is_regular_file(path)) return false;
+  const std::string content = ReadFile(path);
+  return KeptLength(content, step) > KeptLength(content, step - 1);
+}
+
 }  // namespace vesalius::trainer

@@ -39,4 +39,7 @@ class RecordFile {
   std::uint64_t size_ = 0;  // of whole pieces
 };
 
+// Has a file of lines of JSON whose "step" ascends one of `step`? What is no regular file has none.
+bool HasLineOf(const std::string& path, std::int64_t step);
+
 }  // namespace vesalius::trainer

@@ -15,6 +15,7 @@
 #include "trainer/fault.h"
 #include "trainer/findings.h"
 #include "trainer/parameter_faults.h"
+#include "trainer/record_file.h"
 #include "trainer/replicas.h"
 #include "trainer/run_checkpoints.h"
 #include "trainer/run_record.h"
@@ -69,6 +70,8 @@ class Session {
   bool ReplicasDiffer(std::int64_t step);
   std::int64_t RollBack(std::int64_t step, bool other_samples);
   void Save(std::int64_t step, bool final);
+  bool EvaluationDue(std::int64_t step) const;
+  bool EvaluationMissing(std::int64_t step);
   void Evaluate(std::int64_t step);
   void CheckBest(const NamedValues& figures);
   ExitCode Leave(std::int64_t step);
@@ -127,8 +130,9 @@ ExitCode Session::Run() {
     }
     if (record_) record_->Step(outcome.record);
     if (save) Save(step, final);
-    if (outcome.stop && !last) return Leave(step);
-    if ((plan.eval_every > 0 && last) || Due(plan.eval_every, step)) Evaluate(step);
+    const bool evaluate = EvaluationDue(step);
+    if (outcome.stop && (!last || evaluate)) return Leave(step);
+    if (evaluate) Evaluate(step);
   }
   return Finish(step);
 }
@@ -149,6 +153,7 @@ std::int64_t Session::Prepare() {
     stop_watch_ = std::make_unique<StopWatch>(context_.run_folder);
   }
   events::Span("load", start, events::Now() - start, first_step_);
+  if (EvaluationDue(first_step_) && EvaluationMissing(first_step_)) Evaluate(first_step_);
   return first_step_;
 }
 
@@ -247,8 +252,22 @@ void Session::Save(std::int64_t step, bool final) {
   if (record_ && final) record_->Committed(step);
 }
 
+bool Session::EvaluationDue(std::int64_t step) const {
+  const TrainerConfig& plan = config_.trainer;
+  return plan.eval_every > 0 && step > 0 && (step == plan.steps || Due(plan.eval_every, step)) &&
+         context_.valid && context_.valid->size() > 0;
+}
+
+// Collective. A step of this run that a stop or a death left before it was evaluated; not one of
+// another run, from which this one began.
+bool Session::EvaluationMissing(std::int64_t step) {
+  const std::string& run = context_.run_folder;
+  const bool missing =
+      lead_ && HasLineOf(run + "/metrics.jsonl", step) && !HasLineOf(run + "/evals.jsonl", step);
+  return !dist::BroadcastBytes(context_.comm, "evaluation.missing", missing ? "yes" : "").empty();
+}
+
 void Session::Evaluate(std::int64_t step) {
-  if (!context_.valid || context_.valid->size() == 0) return;
   const page::In section(page::Section::kEval);
   const events::Scope span("eval", step);
   const data::Tokenizer tokenizer(context_.vocabulary.wordpieces);

@@ -62,6 +62,33 @@ TEST(ResumeTest, AtAnotherWorldSizeIsSampleExact) {
   ExpectNearMetrics(Data().run("two-then-three"), Data().run("two"), 1e-4);
 }
 
+// A stop comes before the evaluation of its step, a death at the last save before that of the run.
+TEST(ResumeTest, EachEvaluationIsMadeOnce) {
+  const std::string more = Steps(6) + "--set trainer.eval_every=1 ";
+  const auto evaluations = [](const std::string& run) {
+    return Split(ReadFile(Data().run(run) + "/evals.jsonl"), '\n');
+  };
+  ASSERT_EQ(Data().Run("evaluated", kAlone, more).status, 0);
+  ASSERT_EQ(evaluations("evaluated").size(), std::size_t{7});
+  StopTraining(Data(), "late", kAlone, more, 2, 0, SIGTERM);
+  EXPECT_EQ(evaluations("late").size(), Metrics(Data().run("late")).size());
+  ASSERT_EQ(Data().Run("late", kAlone, more + "--fault kill-committed@6:0").status, 128 + SIGKILL);
+  EXPECT_EQ(evaluations("late").size(), std::size_t{6});
+  for (int start = 0; start < 2; ++start) {
+    const Outcome outcome = Data().Run("late", kAlone, more);
+    ASSERT_EQ(outcome.status, 0) << outcome.output;
+    EXPECT_EQ(evaluations("late"), evaluations("evaluated")) << "at start " << start;
+  }
+  ExpectSameRun("late", "evaluated");
+  // Where another run goes on from it, the step that it had is not evaluated.
+  ASSERT_EQ(Data()
+                .Run("after", kAlone,
+                     StrCat(Steps(7), "--set trainer.eval_every=1 --resume ", Data().run("late")))
+                .status,
+            0);
+  EXPECT_THAT(evaluations("after")[0], HasSubstr("\"step\":7,"));
+}
+
 // The other ranks wait for the figures within the evaluation, not in the next step.
 TEST(ResumeTest, AnEvaluationEndsOnAllRanksTogether) {
   ASSERT_EQ(Data().Run("together", kTwoLocal, Steps(4) + "--set trainer.eval_every=2").status, 0);
