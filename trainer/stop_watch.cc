@@ -1,6 +1,5 @@
 #include "trainer/stop_watch.h"
 
-#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
@@ -50,9 +49,16 @@ StopWatch::~StopWatch() {
   thread_.join();
 }
 
-std::string StopWatch::reason() const {
-  std::lock_guard lock(mutex_);
-  return reason_;
+bool StopWatch::StopNow(bool evaluation) {
+  if (!reason_.empty()) return true;
+  if (stop_file_) {
+    reason_ = StopFile(run_folder_) + " is there";
+  } else if (job_end_ > 0) {
+    const double left = static_cast<double>(job_end_ - std::time(nullptr));
+    if (left <= kSlack + 2 * save_s_ + step_s_ + (evaluation ? evaluation_s_ : 0))
+      reason_ = StrCat("the job's time ends in ", static_cast<int>(left), " s");
+  }
+  return !reason_.empty();
 }
 
 void StopWatch::SaveTook(double seconds) { save_s_ = std::max(save_s_.load(), seconds); }
@@ -68,25 +74,15 @@ void StopWatch::KeepPace() {
   }
 }
 
-std::string StopWatch::Reason(std::int64_t end) const {
-  if (Exists(StopFile(run_folder_))) return StopFile(run_folder_) + " is there";
-  const double left = static_cast<double>(end - std::time(nullptr));
-  if (end == 0 || left > kSlack + 2 * save_s_ + step_s_) return "";
-  return StrCat("the job's time ends in ", static_cast<int>(left), " s");
-}
-
 void StopWatch::Look() {
-  const std::int64_t end = JobEndTime();
-  if (end > 0) log::Info("this job's time ends in ", end - std::time(nullptr), " s");
+  job_end_ = JobEndTime();
+  if (job_end_ > 0) log::Info("this job's time ends in ", job_end_ - std::time(nullptr), " s");
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, std::chrono::seconds(1), [this] { return done_; })) {
     lock.unlock();
     KeepPace();
-    const std::string reason = stop_ ? "" : Reason(end);
+    if (Exists(StopFile(run_folder_))) stop_file_ = true;
     lock.lock();
-    if (reason.empty()) continue;
-    reason_ = reason;
-    stop_ = true;
   }
   lock.unlock();
   KeepPace();

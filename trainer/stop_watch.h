@@ -2,6 +2,7 @@
 // Rank 0 has one; its wish rides along with the step's exchange as that of a signal does.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -24,30 +25,34 @@ class StopWatch {
   explicit StopWatch(const std::string& run_folder);
   ~StopWatch();
 
-  // Should the run save and leave? Wait-free.
-  bool StopNow() const { return stop_; }
-  // For people, once StopNow(): which reason it was.
-  std::string reason() const;
+  // Should the run save and leave? Else it takes a step, and where `evaluation` says so makes an
+  // evaluation behind it, before it asks again. Once it should, it should for good. Wait-free; this
+  // and all below are of one thread.
+  bool StopNow(bool evaluation);
+  // For people: why it should; "" while it need not.
+  const std::string& reason() const { return reason_; }
 
-  // What the last step and the last save took, in seconds. The job is left when no more is left of
-  // it than a step, two saves and 30 s. A save's time is kept in RUN/pace.json, from which the next
-  // submission learns.
+  // What the last step, the last save and the last evaluation took, in seconds. The job is left
+  // when no more is left of it than a step, two saves and 30 s, and the longest evaluation where
+  // one comes. A save's time is kept in RUN/pace.json, from which the next submission learns.
   void StepTook(double seconds) { step_s_ = seconds; }
   void SaveTook(double seconds);
+  void EvaluationTook(double seconds) { evaluation_s_ = std::max(evaluation_s_, seconds); }
 
  private:
   void Look();      // the thread
   void KeepPace();  // on it: a disk that is busy with a save holds up no step
-  std::string Reason(std::int64_t end) const;  // to stop now; "" when there is none
 
   const std::string run_folder_;
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> stop_file_{false};    // it is there
+  std::atomic<std::int64_t> job_end_{0};  // JobEndTime()
   std::atomic<double> step_s_{0}, save_s_{0};
+  double evaluation_s_ = 0;
+  std::string reason_;
   double kept_save_s_ = 0;  // the thread's
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable wake_;
   bool done_ = false;
-  std::string reason_;
   std::thread thread_;
 };
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/event_log.h"
 #include "base/file.h"
+#include "base/lap.h"
 #include "base/log.h"
 #include "base/rank_page.h"
 #include "checkpoints/manifest.h"
@@ -63,7 +64,7 @@ class Session {
   std::int64_t Prepare();
   void EnterStage(int stage);
   Outcome Step(std::int64_t step);
-  std::vector<double> Riders(const StepInput& input);
+  std::vector<double> Riders(std::int64_t step, const StepInput& input);
   void AgreeOnSave(std::int64_t step, std::span<const double> sums);
   StepRecord RecordOf(std::int64_t step, double lr, const StepInput& input, const StepOutcome& done,
                       const PhaseClock& clock);
@@ -179,7 +180,7 @@ Outcome Session::Step(std::int64_t step) {
   const auto judge = [&](double loss, double grad_norm) {
     return watch.Judge(step + 1, loss, grad_norm, checkpoints_.Any());
   };
-  const StepOutcome done = train_step_.Run(step, input.tensors, lr, Riders(input), clock,
+  const StepOutcome done = train_step_.Run(step, input.tensors, lr, Riders(step + 1, input), clock,
                                            {.judge = judge, .early = watch.Decides()});
   TellFinding(step + 1, watch.finding(), done.verdict, input.batches, lead_);
   AgreeOnSave(step + 1, std::span(done.sums).subspan(kSaving, RunCheckpoints::kFlags));
@@ -191,8 +192,8 @@ Outcome Session::Step(std::int64_t step) {
   return outcome;
 }
 
-std::vector<double> Session::Riders(const StepInput& input) {
-  const bool stop = StopRequested() || (stop_watch_ && stop_watch_->StopNow());
+std::vector<double> Session::Riders(std::int64_t step, const StepInput& input) {
+  const bool stop = StopRequested() || (stop_watch_ && stop_watch_->StopNow(EvaluationDue(step)));
   std::vector<double> riders = {stop ? 1.0 : 0.0, static_cast<double>(input.unreadable)};
   for (const double flag : checkpoints_.Flags()) riders.push_back(flag);
   return riders;
@@ -270,6 +271,7 @@ bool Session::EvaluationMissing(std::int64_t step) {
 void Session::Evaluate(std::int64_t step) {
   const page::In section(page::Section::kEval);
   const events::Scope span("eval", step);
+  Lap watch;
   const data::Tokenizer tokenizer(context_.vocabulary.wordpieces);
   train_step_.model().RefreshKnowledge();
   const Figures figures = EvaluateDataset(train_step_.model(), config_, tokenizer, *context_.valid,
@@ -279,6 +281,7 @@ void Session::Evaluate(std::int64_t step) {
   if (lead_) CheckBest(headline);
   // Rank 0 alone computes: in here, and not in the next step, may the others wait for it.
   context_.comm.Barrier("evaluation").Wait();
+  if (stop_watch_) stop_watch_->EvaluationTook(watch());
 }
 
 // Once: by a name that no evaluation gives, checkpoint.keep_best keeps nothing.
@@ -299,8 +302,8 @@ ExitCode Session::Leave(std::int64_t step) {
   if (lead_) {
     record_->Flush();
     log::Info(comm_trace_.Summary());
-    log::Info("stopped on request at step ", step,
-              stop_watch_->StopNow() ? " (" + stop_watch_->reason() + ")" : "",
+    const std::string& reason = stop_watch_->reason();
+    log::Info("stopped on request at step ", step, reason.empty() ? "" : " (" + reason + ")",
               "; start again to go on");
   }
   return ExitCode::kSavedResumable;

@@ -178,6 +178,13 @@ TEST(RunFolderTest, ADamagedCheckpointIsPassedOverAndTheReasonSaid) {
   EXPECT_EQ(Split(ReadFile(Folder("damaged") + "/metrics.jsonl.2"), '\n').size(), std::size_t{7});
 }
 
+TEST(RunFolderTest, TheEndOfAJobsTimeStopsTheRun) {
+  const Outcome outcome = Shell("SLURM_JOB_END_TIME=$(($(date +%s) + 34)) " +
+                                Data().Line("job", kTwoLocal, Steps(100000)));
+  EXPECT_EQ(outcome.status, 75) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("(the job's time ends in "));
+}
+
 TEST(RunFolderTest, WithoutAnyGoodCheckpointItSaysSo) {
   MakeRun("ruined", 12);
   for (const std::string& step : Committed(Folder("ruined")))
