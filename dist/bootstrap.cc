@@ -83,6 +83,24 @@ std::unique_ptr<Bootstrap> MakeBootstrap() {
   return MakeLocalBootstrap(MakeLocalWorld(1), 0);
 }
 
+std::string OnLead(Bootstrap& bootstrap, std::string_view name,
+                   const std::function<std::string()>& body) {
+  std::string mine;
+  if (bootstrap.rank() == 0) {
+    try {
+      mine = "0:" + body();
+    } catch (const Error& error) {
+      mine = StrCat(static_cast<int>(error.code()), ":", error.what());
+    }
+  }
+  const std::string outcome = bootstrap.Exchange(name, mine)[0];
+  const std::size_t colon = outcome.find(':');
+  const int code = std::stoi(outcome.substr(0, colon));
+  const bool tells = bootstrap.rank() == 0 || std::string_view(bootstrap.kind()) == "local";
+  if (code != 0) Fail(static_cast<ExitCode>(code), tells ? outcome.substr(colon + 1) : "");
+  return outcome.substr(colon + 1);
+}
+
 int LaunchedRank() {
   for (const char* name :
        {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "VESALIUS_RANK", "PMI_RANK", "SLURM_PROCID"})

@@ -36,6 +36,11 @@ class Bootstrap {
 // missing.
 std::unique_ptr<Bootstrap> MakeBootstrap();
 
+// Collective: `body` on rank 0; its outcome, a string or an error, on every rank. Of several
+// processes only rank 0's error has a text, so that the screen shows it once.
+std::string OnLead(Bootstrap& bootstrap, std::string_view name,
+                   const std::function<std::string()>& body);
+
 // The rank that the launcher's environment gives this process, before anything is initialised; 0
 // without one.
 int LaunchedRank();

@@ -77,7 +77,9 @@ void DrawPredictions(model::AnatomyVlm& model, const Config& config, const data:
 Figures EvaluateRank(dist::Bootstrap& bootstrap, const EvaluateOptions& options) {
   const at::Device device = ChooseDevice(options.device, bootstrap.node_rank());
   SetUpThreads(0, bootstrap.node_size());
-  const LoadedModel loaded = LoadModel(options.checkpoint, device);
+  const std::string step =
+      dist::OnLead(bootstrap, "checkpoint", [&] { return StepToLoad(options.checkpoint); });
+  const LoadedModel loaded = LoadModel(step, device);
   const auto dataset = data::OpenDataset(options.data[0], data::ParseSplit(options.split));
   Require(dataset->size() > 0, ExitCode::kInvalidData, options.data[0], " has no records in split ",
           options.split);

@@ -251,10 +251,15 @@ void WriteTensors(const std::string& path,
   checkpoints::WriteSafeTensors(path, out, {{"format", "pt"}});
 }
 
-LoadedModel LoadModel(const std::string& checkpoint, at::Device device) {
+std::string StepToLoad(const std::string& checkpoint) {
   std::vector<std::string> skipped;
-  const std::string folder = checkpoints::ResolveStep(checkpoint, &skipped);
+  std::string folder = checkpoints::ResolveStep(checkpoint, &skipped);
   for (const std::string& reason : skipped) log::Warning("passed over ", reason);
+  return folder;
+}
+
+LoadedModel LoadModel(const std::string& checkpoint, at::Device device) {
+  const std::string folder = StepToLoad(checkpoint);
   const checkpoints::Reader reader(folder);
   const auto& blobs = reader.info().blobs;
   const auto words = blobs.find("vocabulary");

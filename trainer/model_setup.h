@@ -76,7 +76,10 @@ struct LoadedModel {
   std::int64_t step = 0;
   std::string folder;  // the step folder that was read
 };
-// `checkpoint`: run or step folder. Says on the log why a damaged step was passed over.
+// `checkpoint`: run or step folder, of which StepToLoad is the step folder to read. It says on the
+// log why a damaged step was passed over. A run that lives has others in a moment: ranks that load
+// the same model ask once.
+std::string StepToLoad(const std::string& checkpoint);
 LoadedModel LoadModel(const std::string& checkpoint, at::Device device);
 
 }  // namespace vesalius::trainer

@@ -240,26 +240,6 @@ Start BeginAttempt(const PretrainOptions& options, const Inputs& in,
   return start;
 }
 
-// Runs `body` on rank 0 and carries its outcome, a string or an error, to every rank. Of
-// several processes only rank 0's error has a text, so that the screen shows it once.
-std::string OnLead(dist::Bootstrap& bootstrap, const std::string& name,
-                   const std::function<std::string()>& body) {
-  std::string mine;
-  if (bootstrap.rank() == 0) {
-    try {
-      mine = "0:" + body();
-    } catch (const Error& error) {
-      mine = StrCat(static_cast<int>(error.code()), ":", error.what());
-    }
-  }
-  const std::string outcome = bootstrap.Exchange(name, mine)[0];
-  const size_t colon = outcome.find(':');
-  const int code = std::stoi(outcome.substr(0, colon));
-  const bool tells = bootstrap.rank() == 0 || std::string_view(bootstrap.kind()) == "local";
-  if (code != 0) Fail(static_cast<ExitCode>(code), tells ? outcome.substr(colon + 1) : "");
-  return outcome.substr(colon + 1);
-}
-
 void RequireEnoughSamples(const Config& config, int ranks) {
   Require(config.trainer.global_batch >= ranks, ExitCode::kConfig,
           "trainer.global_batch = ", config.trainer.global_batch, " is less than the ", ranks,
@@ -317,7 +297,7 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
   Start start;
   const std::vector<checkpoints::MemoryStep> memory =
       checkpoints::CommonMemory(bootstrap.Exchange("memory", checkpoints::DescribeMemory()));
-  const std::string facts = OnLead(bootstrap, "start", [&] {
+  const std::string facts = dist::OnLead(bootstrap, "start", [&] {
     start = BeginAttempt(options, in, memory);
     return StrCat(start.attempt->number(), "\n", start.attempt->token(), "\n", start.resume_from);
   });
@@ -343,8 +323,8 @@ ExitCode RunRank(dist::Bootstrap& bootstrap, const PretrainOptions& options, con
       Train({in.config, options.run, *comm, device, in.sources, in.train, in.valid, in.vocabulary,
              start.attempt.get(), parts[1], attempt, parts[2],
              [&](const std::string& source, const std::string& why) {
-               return OnLead(bootstrap, "resume.other",
-                             [&] { return NextOlder(options.run, in, start, source, why); });
+               return dist::OnLead(bootstrap, "resume.other",
+                                   [&] { return NextOlder(options.run, in, start, source, why); });
              },
              fresh && !options.init.empty() ? &start.initial : nullptr, options.faults});
   events::Instant("rank.end", -1, {{"code", static_cast<int>(code)}});

@@ -178,6 +178,18 @@ TEST(RunFolderTest, ADamagedCheckpointIsPassedOverAndTheReasonSaid) {
   EXPECT_EQ(Split(ReadFile(Folder("damaged") + "/metrics.jsonl.2"), '\n').size(), std::size_t{7});
 }
 
+// A run that lives may commit a step between two looks: one rank looks for all.
+TEST(RunFolderTest, OneRankChoosesTheStepToEvaluate) {
+  MakeRun("chosen", 12);
+  FlipByte(Folder("chosen") + "/ckpt/step-00000012/MANIFEST", 40);
+  const Outcome outcome = Program(StrCat("evaluate --checkpoint ", Folder("chosen"), " --data ",
+                                         Data().data(), " --task localisation --local-ranks 2"));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  const std::size_t told = outcome.output.find("passed over");
+  EXPECT_NE(told, std::string::npos) << outcome.output;
+  EXPECT_EQ(told, outcome.output.rfind("passed over")) << "each rank looked for itself";
+}
+
 TEST(RunFolderTest, TheEndOfAJobsTimeStopsTheRun) {
   const Outcome outcome = Shell("SLURM_JOB_END_TIME=$(($(date +%s) + 34)) " +
                                 Data().Line("job", kTwoLocal, Steps(100000)));
