@@ -85,7 +85,7 @@ Manifest MemoryManifest(const std::string& folder, const MemoryStep& step) {
 }
 
 void ForgetMemory(const std::string& folder, std::int64_t step) {
-  if (folder.empty()) return;
+  if (folder.empty() || !IsDir(folder)) return;
   for (const std::string& name : ListDir(folder)) {
     if (!name.starts_with("rank-") || !name.ends_with(".part")) continue;
     const std::string path = StrCat(folder, "/", name);

@@ -44,7 +44,8 @@ std::vector<MemoryStep> ListMemory(const std::string& folder);
 // when it is not complete (any more).
 Manifest MemoryManifest(const std::string& folder, const MemoryStep& step);
 
-// Gives up what the folder, "" for none, holds of steps past `step`, copies from other nodes too.
+// Gives up what the folder, if there is one, holds of steps past `step`, copies from other nodes
+// too.
 void ForgetMemory(const std::string& folder, std::int64_t step);
 
 // The step in a slot, -1 when it holds none.

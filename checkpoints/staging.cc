@@ -101,36 +101,39 @@ void Staging::Map(int slot) {
   std::memset(buffer.data, 0, bytes_);
 }
 
-std::uint64_t Staging::Wanted(std::uint64_t bytes) const {
-  const bool has = buffers_[static_cast<std::size_t>(slot_)].bytes >= bytes;
-  return has || !options_.memory_folder.empty() ? 0 : bytes;
-}
-
-void Staging::Reserve(std::uint64_t bytes) {
+std::uint64_t Staging::Plan(std::uint64_t bytes) {
   Require(options_.host_bytes == 0 || bytes <= options_.host_bytes, ExitCode::kConfig, "rank ",
           options_.rank, " has ", HumanBytes(bytes),
           " to stage in a save and checkpoint.host_mb allows ", HumanBytes(options_.host_bytes),
           "; raise it, use more ranks, or dist.exchange=zero1");
   bytes_ = std::max(bytes_, (bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment);
-  Provide(/*begins=*/false);
+  ProvideSlot(/*begins=*/false);
+  const bool has = buffers_[static_cast<std::size_t>(NextSlot())].bytes >= bytes_;
+  return has || !options_.memory_folder.empty() ? 0 : bytes_;
 }
 
-// A buffer for the next save. Where that means the slot of the last one, its state stays until the
-// save begins.
-void Staging::Provide(bool begins) {
+void Staging::Reserve() { Provide(/*begins=*/false); }
+
+// A slot for the next save, or none and no folder any more. Where it is the slot of the last one,
+// that state stays until the save begins.
+void Staging::ProvideSlot(bool begins) {
   const std::string& folder = options_.memory_folder;
-  while (bytes_ > 0) {
-    const bool keeps = !folder.empty() && !in_turn_ && !begins;
-    if (keeps && StepInSlot(folder, options_.rank, slot_) >= 0) return;
+  while (bytes_ > 0 && !folder.empty()) {
+    if (!in_turn_ && !begins && StepInSlot(folder, options_.rank, slot_) >= 0) return;
     try {
       return Map(NextSlot());
     } catch (const Error& error) {
-      if (folder.empty()) throw;
       log::Warning("rank ", options_.rank, " keeps ", in_turn_ ? "one state" : "no state",
                    " in memory: ", error.what());
       if (!std::exchange(in_turn_, false)) options_.memory_folder.clear();
     }
   }
+}
+
+// A buffer for the next save.
+void Staging::Provide(bool begins) {
+  ProvideSlot(begins);
+  if (bytes_ > 0 && options_.memory_folder.empty()) Map(NextSlot());
 }
 
 char* Staging::Begin() {

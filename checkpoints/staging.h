@@ -33,11 +33,12 @@ class Staging {
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
-  // What Reserve(bytes) will take of the machine's memory; nothing of it in the memory folder.
-  std::uint64_t Wanted(std::uint64_t bytes) const;
-  // Makes room for shares of `bytes`. Error(kConfig) when that is more than host_bytes,
+  // Shares are to have `bytes`: takes a slot for one in the memory folder, where that has room.
+  // What Reserve() is to take of the machine's memory beside it. Error(kConfig) when a share is
+  // more than host_bytes.
+  std::uint64_t Plan(std::uint64_t bytes);
   // Error(kCannotSave) when the machine does not have it; with the numbers.
-  void Reserve(std::uint64_t bytes);
+  void Reserve();
   // The buffer of the next save; what its slot held before is given up. Reserve() came before.
   char* Begin();
   // The share is whole; `part` says what it holds. Nothing without a memory folder.
@@ -51,6 +52,7 @@ class Staging {
     char* data = nullptr;
     std::uint64_t bytes = 0;
   };
+  void ProvideSlot(bool begins);
   void Provide(bool begins);
   void Map(int slot);
   void Unmap(Buffer* buffer);

@@ -144,9 +144,11 @@ void Writer::TakeMemory(std::uint64_t bytes, std::int64_t step) {
   Staging& staging = *planned_->staging;
   std::uint64_t available = 0;
   RoomProto mine;
-  Try(mine.mutable_outcome(), [&] { available = AvailableMemory(); });
   mine.set_machine(MachineId());
-  mine.set_bytes(staging.Wanted(bytes));
+  Try(mine.mutable_outcome(), [&] {
+    mine.set_bytes(staging.Plan(bytes));
+    available = AvailableMemory();
+  });
   std::uint64_t wanted = 0;
   int sharing = 0;
   for (const RoomProto& one : Gather(exchange_, "checkpoint.room", options_.ranks, mine)) {
@@ -156,7 +158,7 @@ void Writer::TakeMemory(std::uint64_t bytes, std::int64_t step) {
   }
   Try(mine.mutable_outcome(), [&] {
     RequireMemory(wanted, available, StrCat("the ", sharing, " rank(s) of ", HostName()));
-    staging.Reserve(bytes);
+    staging.Reserve();
   });
   FailTogether(Gather(exchange_, "checkpoint.memory", options_.ranks, mine), step);
 }

@@ -10,6 +10,7 @@
 #include "checkpoints/attempt.h"
 #include "checkpoints/memory_tier.h"
 #include "checkpoints/source.h"
+#include "checkpoints/staging.h"
 #include "tests/checkpoints/fixture.h"
 #include "tests/util/temp_dir.h"
 
@@ -126,6 +127,18 @@ TEST_F(MemoryTier, ARankWithoutRoomForASlotSavesToDisk) {
   EXPECT_TRUE(Steps().empty());
   EXPECT_EQ(ListSteps(run_).size(), 2u);
   for (int rank = 0; rank < kRanks; ++rank) ExpectContent(ListSteps(run_)[0], 3, rank, kRanks);
+}
+
+// Before it takes any: all ranks of a machine may have to.
+TEST_F(MemoryTier, ARankSaysWhatItWillTakeOfTheMachine) {
+  StagingOptions options;
+  options.memory_folder = memory_;
+  EXPECT_EQ(Staging(options).Plan(1 << 20), 0u);
+  options.memory_folder = memory_ + "/absent";
+  Staging without(options);
+  EXPECT_EQ(without.Plan(1 << 20), std::uint64_t{1} << 20);
+  without.Reserve();
+  EXPECT_EQ(without.Plan(1 << 20), 0u) << "it has it";
 }
 
 TEST_F(MemoryTier, IncompleteDamagedOrForeignStepsAreNoSource) {
