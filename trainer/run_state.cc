@@ -48,7 +48,7 @@ void RunState::SetUpTables(const std::string& source) {
 void RunState::GoBack(const checkpoints::Reader& step, bool other_samples) {
   LoadParameters(step);
   LoadTables(step, tables_);
-  watch_.Parse(Blob(step, "watch"), /*keep_counts=*/true);
+  if (step.info().blobs.contains("watch")) watch_.Parse(Blob(step, "watch"), /*keep_counts=*/true);
   if (!other_samples) position_ = data::ParseLoaderState(Blob(step, "loader"));
 }
 

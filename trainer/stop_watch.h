@@ -25,9 +25,8 @@ class StopWatch {
   explicit StopWatch(const std::string& run_folder);
   ~StopWatch();
 
-  // Should the run save and leave? Else it takes a step, and where `evaluation` says so makes an
-  // evaluation behind it, before it asks again. Once it should, it should for good. Wait-free; this
-  // and all below are of one thread.
+  // Should the run save and leave? `evaluation`: one follows the next step, so that its time counts
+  // too. Once it should, it should for good. Wait-free; this and all below are of one thread.
   bool StopNow(bool evaluation);
   // For people: why it should; "" while it need not.
   const std::string& reason() const { return reason_; }

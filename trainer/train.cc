@@ -13,6 +13,7 @@
 #include "trainer/batch_source.h"
 #include "trainer/comm_trace.h"
 #include "trainer/evaluation.h"
+#include "trainer/evaluation_mark.h"
 #include "trainer/fault.h"
 #include "trainer/findings.h"
 #include "trainer/parameter_faults.h"
@@ -44,6 +45,7 @@ struct Outcome {
 
 // Steps of an attempt whose time says nothing of those that follow.
 constexpr int kWarmUpSteps = 3;
+constexpr int kEvaluationTries = 2;
 
 bool Due(std::int64_t every, std::int64_t step) { return every > 0 && step % every == 0; }
 
@@ -263,8 +265,13 @@ bool Session::EvaluationDue(std::int64_t step) const {
 // another run, from which this one began.
 bool Session::EvaluationMissing(std::int64_t step) {
   const std::string& run = context_.run_folder;
-  const bool missing =
+  bool missing =
       lead_ && HasLineOf(run + "/metrics.jsonl", step) && !HasLineOf(run + "/evals.jsonl", step);
+  if (missing && EvaluationsBegun(run, step) >= kEvaluationTries) {
+    log::Warning("the run ended ", kEvaluationTries, " times within the evaluation of step ", step,
+                 ": it is left out");
+    missing = false;
+  }
   return !dist::BroadcastBytes(context_.comm, "evaluation.missing", missing ? "yes" : "").empty();
 }
 
@@ -272,6 +279,7 @@ void Session::Evaluate(std::int64_t step) {
   const page::In section(page::Section::kEval);
   const events::Scope span("eval", step);
   Lap watch;
+  if (lead_) MarkEvaluation(context_.run_folder, step);
   const data::Tokenizer tokenizer(context_.vocabulary.wordpieces);
   train_step_.model().RefreshKnowledge();
   const Figures figures = EvaluateDataset(train_step_.model(), config_, tokenizer, *context_.valid,
@@ -279,6 +287,7 @@ void Session::Evaluate(std::int64_t step) {
   const NamedValues headline = Headline(figures);
   if (record_) record_->Evaluation(step, headline);
   if (lead_) CheckBest(headline);
+  if (lead_) UnmarkEvaluation(context_.run_folder);
   // Rank 0 alone computes: in here, and not in the next step, may the others wait for it.
   context_.comm.Barrier("evaluation").Wait();
   if (stop_watch_) stop_watch_->EvaluationTook(watch());

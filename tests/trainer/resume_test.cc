@@ -79,6 +79,7 @@ TEST(ResumeTest, EachEvaluationIsMadeOnce) {
     ASSERT_EQ(outcome.status, 0) << outcome.output;
     EXPECT_EQ(evaluations("late"), evaluations("evaluated")) << "at start " << start;
   }
+  EXPECT_FALSE(Exists(Data().run("late") + "/evaluating"));
   ExpectSameRun("late", "evaluated");
   // Where another run goes on from it, the step that it had is not evaluated.
   ASSERT_EQ(Data()
@@ -87,6 +88,18 @@ TEST(ResumeTest, EachEvaluationIsMadeOnce) {
                 .status,
             0);
   EXPECT_THAT(evaluations("after")[0], HasSubstr("\"step\":7,"));
+}
+
+TEST(ResumeTest, AnEvaluationThatEndsTheRunIsLeftOutInTheEnd) {
+  const std::string more = Steps(6) + "--set trainer.eval_every=6 ";
+  ASSERT_EQ(Data().Run("deadly", kAlone, more + "--fault kill-committed@6:0").status,
+            128 + SIGKILL);
+  WriteFileAtomic(Data().run("deadly") + "/evaluating", "6 2\n");
+  const Outcome outcome = Data().Run("deadly", kAlone, more);
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.output, HasSubstr("within the evaluation of step 6"));
+  EXPECT_EQ(Shell("cat " + Data().run("deadly") + "/evals.jsonl").output.find("{"),
+            std::string::npos);
 }
 
 // The other ranks wait for the figures within the evaluation, not in the next step.
