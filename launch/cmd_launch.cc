@@ -79,6 +79,7 @@ ExitCode SimulateNodes(const Arguments& arguments, const LaunchOptions& options)
       {"VESALIUS_LOCAL_NODES", "1"},
       {"VESALIUS_LAUNCH_KEY", Hex64(static_cast<std::uint64_t>(entropy()) << 32 | entropy())}};
   for (const int signal : {SIGTERM, SIGINT, SIGUSR2}) std::signal(signal, OnSignal);
+  if (std::signal(SIGHUP, OnSignal) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // under nohup
   std::vector<std::unique_ptr<Process>> agents;
   for (int node = 0; node < options.nodes + options.spares; ++node) {
     std::vector<std::string> words = {Self(),

@@ -46,7 +46,10 @@ void AddState(const std::string& run, const std::vector<Job>& jobs,
   };
   const std::vector<std::string> chains = ListChains(run);
   const double step_s = progress ? progress->step_s : 0;
-  const double patience = std::max(kFresh, 10 * step_s);
+  double patience = std::max(kFresh, 10 * step_s);
+  for (const Job& job : jobs)  // signs of life from before its end are none
+    if (job.end > 0 && !job.alive())
+      patience = std::min(patience, static_cast<double>(std::time(nullptr) - job.end));
   if (const auto job = first("RUNNING"); job != jobs.end()) {
     set("running", StrCat("job ", job->id, " on ", job->nodes));
     if (job->end > 0) (*watch)["time_left_s"] = job->end - std::time(nullptr);

@@ -19,6 +19,7 @@ namespace {
 constexpr double kTick = 0.1;       // seconds
 constexpr double kLonelyAfter = 5;  // seconds without an answer of the first node
 constexpr double kMeetWithin = 120;
+constexpr double kGoneWithin = 10;  // ranks that were killed, before an agent leaves without that
 
 volatile std::sig_atomic_t g_save = 0;
 void OnSave(int) { g_save = 1; }
@@ -27,7 +28,7 @@ void InstallSaveSignals() {
   for (const int signal : {SIGTERM, SIGINT, SIGUSR2, SIGHUP}) {
     struct sigaction action {};
     sigaction(signal, nullptr, &action);
-    if (action.sa_handler == SIG_IGN) continue;  // under nohup it is to go on
+    if (signal == SIGHUP && action.sa_handler == SIG_IGN) continue;  // under nohup it is to go on
     action.sa_handler = OnSave;
     sigaction(signal, &action, nullptr);
   }
@@ -134,37 +135,58 @@ ExitCode Decide(const LaunchOptions& options, Worker& worker) {
   return static_cast<ExitCode>(*coordinator.Done());
 }
 
-ExitCode Serve(const LaunchOptions& options, Worker& worker) {
+// The first node's agent, and this one's service for the memory of the node.
+struct FirstNode {
   std::string token;
   std::unique_ptr<Service> service;
-  std::unique_ptr<Line> first;
+  std::unique_ptr<Line> line;
+};
+
+// What the agent whose address is in the run folder answers; nothing while none does, and why. The
+// address may be that of a launch that was killed, and its port by now somebody else's.
+std::optional<Order> Greet(const LaunchOptions& options, Worker& worker, FirstNode* first,
+                           std::string* why) {
+  try {
+    const auto invitation = FindInvitation(options.run, options.key);
+    if (!invitation) return std::nullopt;
+    if (invitation->token != first->token) {
+      first->token = invitation->token;
+      first->service =
+          Service::Open(first->token, MemoryFolder(options.run, options.node), nullptr);
+      worker.Join(first->service->address(), first->token);
+      first->line = std::make_unique<Line>(invitation->address, first->token);
+    }
+    return first->line->Tell(worker.Tick({}));
+  } catch (const Error& error) {
+    *why = StrCat(": ", error.what());
+    return std::nullopt;
+  }
+}
+
+ExitCode Serve(const LaunchOptions& options, Worker& worker) {
+  FirstNode first;
   std::optional<Order> met;
+  std::string why;
   for (const double since = Now(); !met; worker.Wait(kTick)) {
     if (g_save != 0) return ExitCode::kSavedResumable;
     Require(Now() - since < kMeetWithin, ExitCode::kPeerLost,
             "no agent of a first node has answered at ", options.run, "/agents.address within ",
-            kMeetWithin, " s");
-    // Of a launch that was killed until the first node's agent has written its own.
-    const auto invitation = FindInvitation(options.run, options.key);
-    if (!invitation) continue;
-    if (invitation->token != token) {
-      token = invitation->token;
-      service = Service::Open(token, MemoryFolder(options.run, options.node), nullptr);
-      worker.Join(service->address(), token);
-      first = std::make_unique<Line>(invitation->address, token);
-    }
-    met = first->Tell(worker.Tick({}));
+            kMeetWithin, " s", why);
+    met = Greet(options, worker, &first, &why);
   }
   Order order = *met;
+  double leaving = 0;  // since
   for (double answered = Now();;) {
     if (g_save != 0) worker.RequestSave();
     const Report report = worker.Tick(order);
     const Duty before = order.duty;
-    if (const auto answer = first->Tell(report)) {
+    if (const auto answer = first.line->Tell(report)) {
       if (order.duty != Duty::kLeave) order = *answer;
       answered = Now();
     }
-    if (report.done == Duty::kLeave) return static_cast<ExitCode>(order.exit_code);
+    if (order.duty == Duty::kLeave && leaving == 0) leaving = Now();
+    if (report.done == Duty::kLeave || (leaving > 0 && Now() - leaving > kGoneWithin))
+      return static_cast<ExitCode>(order.exit_code);
     if (Now() - answered > kLonelyAfter && order.duty != Duty::kLeave) {
       log::Warning("node ", options.node, ": the first node's agent has not answered for ",
                    kLonelyAfter, " s; leaving");

@@ -22,7 +22,7 @@ bool Well(const RankView& rank) {
 
 // Whether its error is one of a collective operation that all ranks throw in the words of the one
 // where it happened: "..., rank 3: ..." (checkpoints/writer.cc). Not when that one has no words,
-// and leaves it to this rank to tell (trainer/pretrain.cc, OnLead).
+// and leaves it to this rank to tell (dist/bootstrap.h, OnLead).
 bool TellsOfAnother(const RankView& rank, const std::vector<RankView>& ranks) {
   static const std::regex kOrigin("\\brank ([0-9]+): ");
   std::smatch found;

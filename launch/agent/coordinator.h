@@ -4,7 +4,7 @@
 // it. Not thread-safe.
 //
 // Invariant: an attempt starts only after every process of the one before is known to be gone, on
-// every node that still answers.
+// every node that still answers and is not left out because they cannot be killed.
 #pragma once
 
 #include <functional>

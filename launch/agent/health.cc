@@ -57,16 +57,12 @@ std::string FolderTrouble(const std::string& run) {
   struct stat info {};
   const double begun = Now();
   double off = 0;
-  try {
-    OutputFile file(probe);
-    file.Write("x");
-    file.Close();
-    if (::stat(probe.c_str(), &info) == 0)
-      off = std::max({0.0, begun - Seconds(info.st_mtim), Seconds(info.st_mtim) - Now()});
-    RemoveTree(probe);
-  } catch (const Error& error) {
-    return error.what();
-  }
+  OutputFile file(probe);
+  file.Write("x");
+  file.Close();
+  if (::stat(probe.c_str(), &info) == 0)
+    off = std::max({0.0, begun - Seconds(info.st_mtim), Seconds(info.st_mtim) - Now()});
+  RemoveTree(probe);
   if (off > kLargestClockOffset)
     return StrCat("its clock is ", Fixed(off, 1), " s off from that of ", run);
   struct statvfs room {};
@@ -101,8 +97,12 @@ std::string GpuTrouble() {
 }  // namespace
 
 std::string NodeTrouble(const std::string& run, bool gpus) {
-  const std::string trouble = FolderTrouble(run);
-  return trouble.empty() && gpus ? GpuTrouble() : trouble;
+  try {
+    const std::string trouble = FolderTrouble(run);
+    return trouble.empty() && gpus ? GpuTrouble() : trouble;
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 }  // namespace vesalius::launch
