@@ -34,8 +34,9 @@ std::string StartOf(pid_t pid) {
 
 std::string ProcessStat(pid_t pid) {
   std::ifstream in(StrCat("/proc/", pid, "/stat"));
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  const std::size_t name_end = text.rfind(')');
+  std::string text;
+  std::getline(in, text, '\0');  // no error when the process ends between opening and reading
+  const std::size_t name_end = text.rfind(") ");
   return name_end == std::string::npos ? "" : text.substr(name_end + 2);
 }
 

@@ -41,7 +41,8 @@ std::vector<Json> LastLines(const std::string& path, std::size_t count) {
   if (!in.seekg(0, std::ios::end)) return lines;
   const std::streamoff size = in.tellg();
   in.seekg(std::max<std::streamoff>(0, size - kTail));
-  const std::string tail(std::istreambuf_iterator<char>(in), {});
+  std::string tail(kTail, '\0');
+  tail.resize(static_cast<std::size_t>(in.read(tail.data(), kTail).gcount()));
   for (const std::string& line : Split(tail, '\n')) {
     Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (json.is_object()) lines.push_back(std::move(json));

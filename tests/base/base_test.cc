@@ -1,6 +1,7 @@
 // base/: hashes against published vectors, the random stream, nearest names, files under faults.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,7 +9,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <thread>
 
+#include "base/agent_watch.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/isolated.h"
@@ -147,6 +150,17 @@ TEST(Isolated, ResultsErrorsAndEnds) {
                 },
                 1),
             "65 reading took longer than 1 s");
+}
+
+TEST(ProcessStatTest, AProcessThatEndsMeanwhileIsNone) {
+  for (int child = 0; child < 300; ++child) {
+    const pid_t pid = ::fork();
+    if (pid == 0) ::_exit(0);
+    std::thread reaper([pid] { ::waitpid(pid, nullptr, 0); });
+    while (!ProcessStat(pid).empty()) {
+    }
+    reaper.join();
+  }
 }
 
 }  // namespace
