@@ -25,6 +25,7 @@
 #include "base/json_text.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "base/wall_clock.h"
 
 namespace vesalius::events {
 namespace {
@@ -268,9 +269,7 @@ void Emit(std::string_view kind, std::string_view name, double t, double dur, co
 
 // Wall clock minus monotonic clock, as it was when first asked.
 double Offset() {
-  static const double offset =
-      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() -
-      Seconds(Clock::now().time_since_epoch());
+  static const double offset = WallNow() - Seconds(Clock::now().time_since_epoch());
   return offset;
 }
 

@@ -1,7 +1,6 @@
 #include "checkpoints/catalogue.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -11,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/wall_clock.h"
 #include "checkpoints/attempt.h"
 #include "checkpoints/boxes.h"
 #include "checkpoints/inspect.h"
@@ -21,10 +21,6 @@ namespace vesalius::checkpoints {
 namespace {
 
 constexpr std::size_t kSlab = std::size_t{16} << 20;
-
-double WallNow() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 std::uint64_t BytesOf(const std::string& folder) {
   std::uint64_t bytes = 0;

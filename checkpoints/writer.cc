@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/host.h"
 #include "base/log.h"
+#include "base/wall_clock.h"
 #include "checkpoints/commit.h"
 #include "checkpoints/manifest.h"
 #include "checkpoints/manifest.pb.h"
@@ -92,9 +93,7 @@ void Drop(const std::string& folder) {
 void FillProvenance(StepInfo* info) {
   if (info->version.empty()) info->version = VESALIUS_VERSION;
   if (info->config_hash.empty()) info->config_hash = Hex64(Hash64(info->config_text));
-  if (info->wall_time == 0)
-    info->wall_time =
-        std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  if (info->wall_time == 0) info->wall_time = WallNow();
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/host.h"
+#include "base/wall_clock.h"
 #include "dist/bootstrap.h"
 #include "slurm/node_checks.h"
 
@@ -114,11 +114,7 @@ Finding Port(dist::Bootstrap& ranks) {
 
 Finding Clocks(dist::Bootstrap& ranks) {
   ranks.Exchange("doctor.clock.start", "");
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  const auto all = ExchangeJson(
-      ranks, "doctor.clock",
-      {{"t", static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec)}});
+  const auto all = ExchangeJson(ranks, "doctor.clock", {{"t", WallNow()}});
   double low = 1e300, high = -1e300;
   for (const Json& rank : all) {
     low = std::min(low, rank.at("t").get<double>());

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -14,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json_fields.h"
+#include "base/wall_clock.h"
 #include "checkpoints/reader.h"
 
 namespace vesalius::slurm {
@@ -28,10 +28,7 @@ constexpr double kStraggler = 0.7;
 double AgeOf(const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return 0;
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return std::max(0.0, static_cast<double>(now.tv_sec - status.st_mtim.tv_sec) +
-                           1e-9 * static_cast<double>(now.tv_nsec - status.st_mtim.tv_nsec));
+  return std::max(0.0, WallNow() - WallSeconds(status.st_mtim));
 }
 
 // The last complete lines of a file of JSON lines.

@@ -2,27 +2,23 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 
 #include "base/hash.h"
 #include "base/host.h"
 #include "base/strings.h"
+#include "base/wall_clock.h"
 #include "trainer/events.pb.h"
 
 namespace vesalius::trainer {
 namespace {
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 // The attempt follows the seconds in the name, since TensorBoard reads the files of a folder in the
 // order of their names.
 std::string NewPath(const std::string& folder, int attempt) {
   char name[400];
   std::snprintf(name, sizeof(name), "/events.out.tfevents.%010lld.%06d.%s.%d",
-                static_cast<long long>(Now()), attempt, HostName().c_str(), ::getpid());
+                static_cast<long long>(WallNow()), attempt, HostName().c_str(), ::getpid());
   return folder + name;
 }
 
@@ -37,14 +33,14 @@ std::uint32_t MaskedCrc(const char* data, std::size_t bytes) {
 
 std::string Version() {
   EventProto version;
-  version.set_wall_time(Now());
+  version.set_wall_time(WallNow());
   version.set_file_version("brain.Event:2");
   return TfRecord(version.SerializeAsString());
 }
 
 std::string Start(std::int64_t first_step) {
   EventProto start;
-  start.set_wall_time(Now());
+  start.set_wall_time(WallNow());
   start.set_step(first_step);
   start.mutable_session_log()->set_status(SessionLogProto::START);
   return TfRecord(start.SerializeAsString());
@@ -69,7 +65,7 @@ void EventWriter::SessionStart(std::int64_t first_step) { file_.Append(Start(fir
 void EventWriter::Scalars(std::int64_t step,
                           const std::vector<std::pair<std::string, double>>& values) {
   EventProto event;
-  event.set_wall_time(Now());
+  event.set_wall_time(WallNow());
   event.set_step(step);
   for (const auto& [tag, value] : values) {
     SummaryProto::Value* out = event.mutable_summary()->add_value();

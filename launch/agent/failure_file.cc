@@ -1,11 +1,11 @@
 #include "launch/agent/failure_file.h"
 
-#include <chrono>
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/wall_clock.h"
 
 namespace vesalius::launch {
 namespace {
@@ -55,8 +55,7 @@ void WriteFailure(const std::string& run, const std::string& token, int attempt,
     found["seconds"] = cause.seconds;
     found["stopped"] = cause.stopped;
   }
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  nlohmann::json failure = {{"time", std::chrono::duration<double>(now).count()},
+  nlohmann::json failure = {{"time", WallNow()},
                             {"token", token},
                             {"attempt", attempt},
                             {"cause", found},

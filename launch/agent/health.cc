@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <sstream>
 
@@ -16,6 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/host.h"
+#include "base/wall_clock.h"
 
 namespace vesalius::launch {
 namespace {
@@ -40,28 +40,18 @@ std::uint64_t NewestCheckpointBytes(const std::string& run) {
   return bytes;
 }
 
-double Seconds(const timespec& time) {
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-double Now() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return Seconds(now);
-}
-
 // Writes a small file as a checkpoint would and compares the time that the file system gave it,
 // which may be any between the beginning and the end of the writing.
 std::string FolderTrouble(const std::string& run) {
   const std::string probe = StrCat(run, "/.probe-", HostName(), "-", ::getpid());
   struct stat info {};
-  const double begun = Now();
+  const double begun = WallNow();
   double off = 0;
   OutputFile file(probe);
   file.Write("x");
   file.Close();
   if (::stat(probe.c_str(), &info) == 0)
-    off = std::max({0.0, begun - Seconds(info.st_mtim), Seconds(info.st_mtim) - Now()});
+    off = std::max({0.0, begun - WallSeconds(info.st_mtim), WallSeconds(info.st_mtim) - WallNow()});
   RemoveTree(probe);
   if (off > kLargestClockOffset)
     return StrCat("its clock is ", Fixed(off, 1), " s off from that of ", run);
