@@ -19,11 +19,6 @@ namespace {
 
 constexpr int kStartField = 19;  // of ProcessStat
 
-std::string StartOf(pid_t pid) {
-  const std::vector<std::string> fields = Split(ProcessStat(pid), ' ');
-  return fields.size() > kStartField ? fields[kStartField] : "";
-}
-
 [[noreturn]] void Leave() {
   const int code = static_cast<int>(ExitCode::kPeerLost);
   page::SetExitCode(code);
@@ -40,8 +35,13 @@ std::string ProcessStat(pid_t pid) {
   return name_end == std::string::npos ? "" : text.substr(name_end + 2);
 }
 
+std::string ProcessStartTicks(pid_t pid) {
+  const std::vector<std::string> fields = Split(ProcessStat(pid), ' ');
+  return fields.size() > kStartField ? fields[kStartField] : "";
+}
+
 void NameAgent(const std::string& folder) {
-  WriteFileAtomic(folder + "/agent", StrCat(::getpid(), " ", StartOf(::getpid()), "\n"));
+  WriteFileAtomic(folder + "/agent", StrCat(::getpid(), " ", ProcessStartTicks(::getpid()), "\n"));
 }
 
 std::string NamedAgent(const std::string& folder) {
@@ -56,7 +56,7 @@ void LeaveWithAgent(const std::string& folder) {
   Require(words.size() == 2, ExitCode::kInvalidData, folder, "/agent is damaged");
   const pid_t agent = std::atoi(words[0].c_str());
   const int fd = static_cast<int>(::syscall(SYS_pidfd_open, agent, 0));
-  if (fd < 0 || StartOf(agent) != words[1]) Leave();
+  if (fd < 0 || ProcessStartTicks(agent) != words[1]) Leave();
   std::thread([fd] {
     pollfd request{fd, POLLIN, 0};
     while (::poll(&request, 1, -1) < 0 && errno == EINTR) {

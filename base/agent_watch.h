@@ -12,6 +12,9 @@ namespace vesalius {
 // The fields of /proc/PID/stat from the third (the state) on; "" when there is no such process.
 std::string ProcessStat(pid_t pid);
 
+// When the process started, in clock ticks of CLOCK_BOOTTIME; empty when there is no such process.
+std::string ProcessStartTicks(pid_t pid);
+
 // The agent's part: writes FOLDER/agent.
 void NameAgent(const std::string& folder);
 // Whom FOLDER/agent names, for people: "process 4711".

@@ -13,13 +13,11 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <mutex>
-#include <sstream>
 #include <thread>
 #include <vector>
 
+#include "base/agent_watch.h"
 #include "base/file.h"
 #include "base/host.h"
 #include "base/json_text.h"
@@ -290,16 +288,11 @@ void Open(const std::string& run, const std::string& writer, const std::string& 
 double Now() { return Offset() + Seconds(Clock::now().time_since_epoch()); }
 
 double ProcessStart() {
-  // Field 22 of /proc/self/stat counts clock ticks since boot, as CLOCK_BOOTTIME does.
-  std::ifstream file("/proc/self/stat");
-  std::string stat((std::istreambuf_iterator<char>(file)), {});
-  std::istringstream fields(stat.substr(std::min(stat.size(), stat.rfind(')') + 1)));
-  std::string word;
-  for (int field = 3; field <= 22; ++field) fields >> word;
   timespec boot{};
   ::clock_gettime(CLOCK_BOOTTIME, &boot);
   const double age = static_cast<double>(boot.tv_sec) + 1e-9 * static_cast<double>(boot.tv_nsec) -
-                     std::atof(word.c_str()) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+                     std::atof(ProcessStartTicks(::getpid()).c_str()) /
+                         static_cast<double>(::sysconf(_SC_CLK_TCK));
   return Now() - std::max(0.0, age);
 }
 

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "base/wall_clock.h"
 #include "record/goodput.h"
 #include "tests/trainer/training.h"
 
@@ -66,20 +67,17 @@ TEST(F38, GoodputAgreesWithTheClock) {
   const std::string run = Data().run("clock");
   const std::string more =
       Steps(60) + "--set trainer.eval_every=20 --fault kill@45:0 --fault slow@1:0";
-  const auto now = [] {
-    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
-        .count();
-  };
-  const double before = now();
+  const double before = WallNow();
   ASSERT_EQ(Program("version").status, 0);
-  const double tolerance = 0.5 + now() - before;  // starting and ending a program is in no event
-  const double first = now();
+  // Starting and ending a program is in no event.
+  const double tolerance = 0.5 + WallNow() - before;
+  const double first = WallNow();
   EXPECT_NE(Data().Run("clock", kAlone, more).status, 0);
-  const double died = now();
+  const double died = WallNow();
   std::this_thread::sleep_for(std::chrono::seconds(2));
-  const double second = now();
+  const double second = WallNow();
   ASSERT_EQ(Data().Run("clock", kAlone, more).status, 0);
-  const double end = now();
+  const double end = WallNow();
   const record::Goodput goodput = record::AccountFor(record::ReadEvents(run));
   double productive = 0;
   const auto seconds = [](const Json& line) {
