@@ -73,8 +73,9 @@ endfunction()
 
 # vesalius_test(NAME room/name SOURCES a_test.cc [TORCH] [RANKS n] [LABELS ...] [TIMEOUT s]
 #               [PROCESSORS n] [ENVIRONMENT k=v ...])
-# One program and one ctest entry. With RANKS n it runs under mpirun with n processes. Exit status 77
-# means skipped. PROCESSORS defaults to RANKS (or 1), TIMEOUT to 120 s.
+# One program and one ctest entry. TORCH: its sources include torch headers (their random numbers are
+# the same at every run: tests/torch_seed.cc). With RANKS n it runs under mpirun with n processes. Exit
+# status 77 means skipped. PROCESSORS defaults to RANKS (or 1), TIMEOUT to 120 s.
 function(vesalius_test)
   cmake_parse_arguments(arg "TORCH" "NAME;RANKS;TIMEOUT;PROCESSORS" "SOURCES;LABELS;ENVIRONMENT"
     ${ARGN})
@@ -85,6 +86,7 @@ function(vesalius_test)
     target_link_libraries(${target} PRIVATE vesalius_test_main)
     if(arg_TORCH)
       vesalius_torch_program(${target})
+      target_link_libraries(${target} PRIVATE vesalius_test_torch_seed)
     endif()
   endif()
   vesalius_add_ctest(${arg_NAME} COMMAND $<TARGET_FILE:${target}> RANKS ${arg_RANKS}

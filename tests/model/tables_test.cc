@@ -132,9 +132,10 @@ TEST(KnowledgeAttention, IsAttentionOverTheValidRows) {
   const at::Tensor vectors = at::randn({2, 3, 5}, at::kDouble);
   const at::Tensor concepts = at::randn({3, 4, 5}, at::kDouble);
   const at::Tensor logits = module.Logits(vectors, concepts);
-  EXPECT_EQ(logits.sizes(), (std::vector<std::int64_t>{2, 3, 4}));
-  EXPECT_NEAR(logits[1][2][3].item<double>(),
-              10 * vectors[1][2].dot(concepts[2][3]).item<double>() - 1, 1e-6);
+  // The scale is kept as the logarithm of 10 in float32.
+  const at::Tensor all = 10 * (vectors.unsqueeze(2) * concepts.unsqueeze(0)).sum(-1) - 1;
+  EXPECT_EQ(logits.sizes(), all.sizes());
+  EXPECT_TRUE(at::allclose(logits, all, 1e-6, 1e-6)) << (logits - all).abs().max();
 }
 
 }  // namespace
