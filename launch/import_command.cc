@@ -115,8 +115,9 @@ data::SourceOptions SourceFlags() {
 }
 
 ExitCode RunImport(const data::Importer& importer) {
-  const data::ImportReport report = data::Import(importer, ImportOptionsFlags());
-  Tell(report);
+  data::ImportOptions options = ImportOptionsFlags();
+  options.tell = Tell;
+  const data::ImportReport report = data::Import(importer, options);
   Print(StrCat(FLAGS_dry_run ? "could import " : "imported ", report.written, " of ", report.read,
                " pairs of ", report.patients, " patients, ", report.with_boxes,
                " with boxes; quarantined ", report.left_out(), "\n"));

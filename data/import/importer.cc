@@ -36,15 +36,16 @@ class ImportRun {
     RequireSomething();
     WriteQuarantine();
     WriteManifest(manifest, Finish());
+    const ImportReport report = Told();
     state.Remove();
-    return Report();
+    return report;
   }
 
   ImportReport Rehearse() {
     const ScratchFolder scratch;
     MakeParts([&](std::int64_t part) { return StrCat(scratch.path(), "/", part, ".json"); }, "");
     RequireSomething();
-    return Report();
+    return Told();
   }
 
  private:
@@ -120,9 +121,10 @@ class ImportRun {
     return manifest;
   }
 
-  ImportReport Report() {
+  ImportReport Told() {
     ImportReport report = tally_.Report();
     report.resumed = resumed_;
+    if (options_.tell) options_.tell(report);
     return report;
   }
 

@@ -64,15 +64,6 @@ class Importer {
   virtual Vocabulary vocabulary() const = 0;
 };
 
-struct ImportOptions {
-  std::string out;         // data set folder
-  int size = 64;           // side of the stored square, pixels
-  std::int64_t limit = 0;  // only the first items; 0 = all
-  bool dry_run = false;    // reads and converts everything, writes nothing
-  int workers = 1;         // processes; 1 = this one; 0 = one for each core
-  std::function<void(std::int64_t done, std::int64_t total)> progress;  // may be empty
-};
-
 struct ImportReport {
   std::int64_t read = 0, written = 0, with_boxes = 0;
   std::int64_t resumed = 0;  // of `read`, what an earlier run that was stopped had finished
@@ -88,11 +79,23 @@ struct ImportReport {
   std::map<std::string, std::int64_t> by_kind() const;  // entries of `quarantined`
 };
 
+struct ImportOptions {
+  std::string out;         // data set folder
+  int size = 64;           // side of the stored square, pixels
+  std::int64_t limit = 0;  // only the first items; 0 = all
+  bool dry_run = false;    // reads and converts everything, writes nothing
+  int workers = 1;         // processes; 1 = this one; 0 = one for each core
+  std::function<void(std::int64_t done, std::int64_t total)> progress;  // may be empty
+  // Gets the report while the import can still be taken up, so that one that is killed here, or
+  // whose report cannot be written, gives it when it is started again. May be empty.
+  std::function<void(const ImportReport&)> tell = {};
+};
+
 // Forks workers unless `workers` is 1: call before threads exist. Errors: kInvalidData (no usable
 // item; an unfinished import of other options or other input lies in `out`), kConfig,
 // kCannotCreate (a finished data set lies in `out`; another import is writing there; a full disk),
 // kPeerLost (a worker was killed). After an error or a kill what was finished stays in `out`, which
-// passes for no data set, and the same call goes on from there.
+// passes for no data set unless all of it is there, and the same call goes on from there.
 ImportReport Import(const Importer& importer, const ImportOptions& options);
 
 }  // namespace vesalius::data

@@ -124,6 +124,7 @@ TEST(ImportKill, EndsByteIdenticalToAnUndisturbedImport) {
     }
     resumed += Compare(folder, studies);  // it was too quick for this kill: the rest of them anew
     RemoveTree(folder + "/killed");
+    RemoveTree(folder + "/killed.json");
   }
   if (!Exists(folder + "/killed/manifest.pb") || Exists(folder + "/killed/.import")) {
     const Outcome last = Shell(Line(folder, "killed"));
@@ -133,6 +134,19 @@ TEST(ImportKill, EndsByteIdenticalToAnUndisturbedImport) {
   EXPECT_GT(resumed, 0);
   EXPECT_TRUE(VerifyDataset(folder + "/killed").empty());
   std::printf("%d studies, undisturbed in %.1f s; %d kills\n", studies, seconds, kills);
+}
+
+// A report that could not be written is not lost with an import of hours.
+TEST(ImportKill, TheReportComesBeforeTheEnd) {
+  const TempDir dir;
+  const std::string& folder = dir.path();
+  ExportPhantom(folder, 70);
+  MakeDirs(folder + "/killed.json");
+  EXPECT_EQ(Shell(Line(folder, "killed")).status, 73);
+  RemoveTree(folder + "/killed.json");
+  const Outcome again = Shell(Line(folder, "killed"));
+  ASSERT_EQ(again.status, 0) << again.output;
+  EXPECT_EQ(nlohmann::json::parse(ReadFile(folder + "/killed.json")).at("resumed"), 71);
 }
 
 TEST(ImportKill, OtherOptionsOrInputAreNoticed) {
