@@ -7,8 +7,6 @@
 namespace vesalius::dist {
 namespace {
 
-constexpr std::int64_t kColumnBlock = 16;
-
 // Part `rank` of [0, total) cut into pieces of `each`.
 std::pair<std::int64_t, std::int64_t> Range(std::int64_t total, std::int64_t each, int rank) {
   const std::int64_t begin = std::min(total, each * rank), end = std::min(total, begin + each);
@@ -33,8 +31,7 @@ TableBlock TableLayout::Block(int rank) const {
   if (strategy == TableStrategy::kRows) {
     std::tie(block.row, block.rows) = Range(rows, RowsEach(), rank);
   } else if (strategy == TableStrategy::kColumns) {
-    const std::int64_t blocks = (width + kColumnBlock - 1) / kColumnBlock;
-    const std::int64_t each = (blocks + ranks - 1) / ranks * kColumnBlock;
+    const std::int64_t each = (ColumnBlocks(width) + ranks - 1) / ranks * kColumnBlock;
     std::tie(block.column, block.columns) = Range(width, each, rank);
   }
   return block;

@@ -1,5 +1,5 @@
 // How a table [rows, width] lies on the ranks. Rows: contiguous ranges of rows. Columns: every row,
-// a range of its columns (whole blocks of 16 values). Replicated: everything everywhere.
+// a range of its columns (whole blocks). Replicated: everything everywhere.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,11 @@
 #include <vector>
 
 namespace vesalius::dist {
+
+inline constexpr std::int64_t kColumnBlock = 16;
+inline std::int64_t ColumnBlocks(std::int64_t width) {
+  return (width + kColumnBlock - 1) / kColumnBlock;
+}
 
 enum class TableStrategy { kReplicated, kRows, kColumns };
 const char* Name(TableStrategy strategy);  // "replicated", "rows", "columns"

@@ -1,9 +1,13 @@
 #include "dist/table/row_kernels.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <vector>
+
+#include "dist/table/layout.h"
 
 // Wider vectors where the processor has them, without fused multiply-add: the same bits everywhere.
 #define VESALIUS_WIDE __attribute__((target_clones("avx2", "default")))
@@ -28,22 +32,35 @@ VESALIUS_WIDE void AddTo(double* __restrict sum, const double* __restrict x, std
   for (std::int64_t i = 0; i < n; ++i) sum[i] += x[i];
 }
 
-// In eight lanes, added in a fixed tree.
+// In a fixed tree; unrolled, the compiler makes vectors of it.
+template <typename T>
+inline __attribute__((always_inline)) double BlockSquares(const T* x) {
+  double squares[kColumnBlock];
+  for (int i = 0; i < kColumnBlock; ++i) {
+    const double value = x[i];
+    squares[i] = value * value;
+  }
+#pragma GCC unroll 4
+  for (int half = kColumnBlock / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) squares[i] += squares[i + half];
+  return squares[0];
+}
+// The last block is filled up with zeros.
+template <typename T, typename Visit>
+inline __attribute__((always_inline)) void EachBlock(const T* x, std::int64_t n,
+                                                     const Visit& visit) {
+  std::int64_t i = 0;
+  for (; i + kColumnBlock <= n; i += kColumnBlock) visit(BlockSquares(x + i));
+  if (i == n) return;
+  T rest[kColumnBlock] = {};
+  std::copy(x + i, x + n, rest);
+  visit(BlockSquares(rest));
+}
 template <typename T>
 inline __attribute__((always_inline)) double Squares(const T* x, std::int64_t n) {
-  double lanes[8] = {};
-  std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (int lane = 0; lane < 8; ++lane) {
-      const double value = x[i + lane];
-      lanes[lane] += value * value;
-    }
-  for (int lane = 0; i + lane < n; ++lane) {
-    const double value = x[i + lane];
-    lanes[lane] += value * value;
-  }
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
-         ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+  double sum = 0;
+  EachBlock(x, n, [&](double squares) { sum += squares; });
+  return sum;
 }
 VESALIUS_WIDE double SumSquares(const float* x, std::int64_t n) { return Squares(x, n); }
 VESALIUS_WIDE double SumSquares(const double* x, std::int64_t n) { return Squares(x, n); }
@@ -145,10 +162,12 @@ void SumRows(const GradientRows<T>& gradients, std::int64_t begin, std::int64_t 
 }
 
 template <typename T>
-void SumSquaresOfRows(const GradientRows<T>& gradients, std::int64_t begin, std::int64_t end,
-                      double* out) {
-  ForEachSum(gradients, begin, end, kFetchNothing,
-             [&](std::int64_t u, const T* sum) { out[u] = SumSquares(sum, gradients.width); });
+void SumSquaresOfBlocks(const GradientRows<T>& gradients, std::int64_t begin, std::int64_t end,
+                        std::int64_t stride, double* out) {
+  ForEachSum(gradients, begin, end, kFetchNothing, [&](std::int64_t u, const T* sum) {
+    double* of_block = out + u * stride;
+    EachBlock(sum, gradients.width, [&](double squares) { *of_block++ = squares; });
+  });
 }
 
 template <typename T>
@@ -156,13 +175,17 @@ void ApplyAdagrad(const AdagradUpdate<T>& update, const GradientRows<T>& gradien
                   const std::int64_t* ids, std::int64_t begin, std::int64_t end) {
   const std::int64_t width = gradients.width;
   const double scale2 = update.scale * update.scale;
+  const std::int64_t blocks = ColumnBlocks(update.full_width);
   const auto fetch = [&](std::int64_t u) {
     __builtin_prefetch(update.state + ids[u], 1);
     Prefetch<1>(update.table + ids[u] * width, width);
   };
   ForEachSum(gradients, begin, end, fetch, [&](std::int64_t u, const T* sum) {
     const std::int64_t row = ids[u];
-    const double squares = update.squares == nullptr ? SumSquares(sum, width) : update.squares[u];
+    const double squares =
+        update.squares == nullptr
+            ? SumSquares(sum, width)
+            : std::accumulate(update.squares + u * blocks, update.squares + (u + 1) * blocks, 0.0);
     T& h = update.state[row];
     h += static_cast<T>(squares * scale2 / static_cast<double>(update.full_width));
     const double factor =
@@ -203,16 +226,17 @@ void ApplyAdam(const AdamUpdate<T>& update, const GradientRows<T>& gradients,
   });
 }
 
-#define VESALIUS_ROWS(T)                                                                          \
-  template void GatherRows<T, std::int64_t>(const T*, std::int64_t, const std::int64_t*,          \
-                                            std::int64_t, std::int64_t, T*);                      \
-  template void GatherRows<T, std::int32_t>(const T*, std::int64_t, const std::int32_t*,          \
-                                            std::int64_t, std::int64_t, T*);                      \
-  template void SumRows<T>(const GradientRows<T>&, std::int64_t, std::int64_t, T*);               \
-  template void SumSquaresOfRows<T>(const GradientRows<T>&, std::int64_t, std::int64_t, double*); \
-  template void ApplyAdagrad<T>(const AdagradUpdate<T>&, const GradientRows<T>&,                  \
-                                const std::int64_t*, std::int64_t, std::int64_t);                 \
-  template void ApplyAdam<T>(const AdamUpdate<T>&, const GradientRows<T>&, const std::int64_t*,   \
+#define VESALIUS_ROWS(T)                                                                        \
+  template void GatherRows<T, std::int64_t>(const T*, std::int64_t, const std::int64_t*,        \
+                                            std::int64_t, std::int64_t, T*);                    \
+  template void GatherRows<T, std::int32_t>(const T*, std::int64_t, const std::int32_t*,        \
+                                            std::int64_t, std::int64_t, T*);                    \
+  template void SumRows<T>(const GradientRows<T>&, std::int64_t, std::int64_t, T*);             \
+  template void SumSquaresOfBlocks<T>(const GradientRows<T>&, std::int64_t, std::int64_t,       \
+                                      std::int64_t, double*);                                   \
+  template void ApplyAdagrad<T>(const AdagradUpdate<T>&, const GradientRows<T>&,                \
+                                const std::int64_t*, std::int64_t, std::int64_t);               \
+  template void ApplyAdam<T>(const AdamUpdate<T>&, const GradientRows<T>&, const std::int64_t*, \
                              std::int64_t, std::int64_t);
 VESALIUS_ROWS(float)
 VESALIUS_ROWS(double)

@@ -27,21 +27,23 @@ struct GradientRows {
 template <typename T>
 void SumRows(const GradientRows<T>& gradients, std::int64_t begin, std::int64_t end, T* out);
 
-// out[u] = the sum of squares of u's gradient, in float64.
+// out[u * stride + b] = the sum of squares of column block b (dist/table/layout.h) of u's gradient,
+// in float64.
 template <typename T>
-void SumSquaresOfRows(const GradientRows<T>& gradients, std::int64_t begin, std::int64_t end,
-                      double* out);
+void SumSquaresOfBlocks(const GradientRows<T>& gradients, std::int64_t begin, std::int64_t end,
+                        std::int64_t stride, double* out);
 
 // Row-wise Adagrad (as in FBGEMM's EXACT_ROWWISE_ADAGRAD): for the gradient g of a row of `width`
 //   h += mean(g^2);  w -= lr * g / (sqrt(h) + eps)
-// `squares`, where given, holds sum(g^2) of the whole row of `full_width` values (the table is
-// split by columns); otherwise it is computed here.
+// `squares`, where given, holds the sums of squares of all column blocks of the rows of
+// `full_width` values (the table is split by columns); otherwise they are computed here. Either way
+// they are added block by block from the left, so that the split changes no bit.
 template <typename T>
 struct AdagradUpdate {
   T* table = nullptr;                 // [rows, width]
   T* state = nullptr;                 // [rows]
   double scale = 1, lr = 0, eps = 0;  // gradients are multiplied by scale first
-  const double* squares = nullptr;
+  const double* squares = nullptr;    // [ids, ColumnBlocks(full_width)]
   std::int64_t full_width = 0;
 };
 template <typename T>

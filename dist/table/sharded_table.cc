@@ -276,11 +276,14 @@ struct ShardedTable::Impl {
     });
   }
 
+  // Of every column block of `n` rows. Each is some rank's alone, and a zero adds nothing.
   template <typename T>
   std::vector<double> SquaresOverColumns(const GradientRows<T>& rows, std::int64_t n) {
-    std::vector<double> sums(static_cast<std::size_t>(n));
+    const std::int64_t blocks = ColumnBlocks(options.width);
+    std::vector<double> sums(static_cast<std::size_t>(n * blocks));
+    double* own = sums.data() + block.column / kColumnBlock;
     at::parallel_for(0, n, kGrain, [&](std::int64_t begin, std::int64_t end) {
-      SumSquaresOfRows(rows, begin, end, sums.data());
+      SumSquaresOfBlocks(rows, begin, end, blocks, own);
     });
     AllReduceNow(comm, StrCat(options.name, " squares"), sums);
     return sums;

@@ -1,7 +1,7 @@
 // A large table of rows [rows, width] that the ranks hold together: replicated, by ranges of rows
 // or by columns (dist/table/layout.h; dist/table/planner.h chooses), looked up by id and trained by
-// a sparse optimiser where the rows are. Results do not depend on the number of ranks or, but for
-// rounding of Adagrad's mean over columns, on the strategy.
+// a sparse optimiser where the rows are. Results do not depend on the number of ranks, nor in any
+// bit on the strategy.
 //
 // Look-up: distinct ids only are exchanged (dist/table/dedupe.h). Backward keeps the gradient; Step
 // sums it over repeated ids, sends one row for each distinct id, merges the ranks' rows in rank

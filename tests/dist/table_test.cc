@@ -225,23 +225,26 @@ TEST_P(TableTest, LookupsAddUpUntilTheStep) {
   });
 }
 
-TEST_P(TableTest, ReplicatedAndRowsAreTheSameBits) {
+TEST_P(TableTest, AllStrategiesAreTheSameBits) {
   OnRanks(GetParam(), [](Communicator& comm) {
-    for (const auto optimiser : {SparseOptimiser::kRowwiseAdagrad, SparseOptimiser::kLazyAdam}) {
-      ShardedTable a(comm, Options(TableStrategy::kReplicated, optimiser, false));
-      ShardedTable b(comm, Options(TableStrategy::kRows, optimiser, false));
-      for (ShardedTable* table : {&a, &b}) FillWith(*table, Values(0, kRows, kWidth), comm);
-      for (int step = 0; step < 6; ++step) {
-        const at::Tensor ids = Ids(step, comm.rank(), comm.size());
-        const at::Tensor gradient =
-            Values(static_cast<std::uint64_t>(step + comm.rank()), ids.numel(), kWidth);
-        for (ShardedTable* table : {&a, &b}) {
-          Backward(*table, ids, gradient);
-          table->Step(0.02);
+    for (const auto optimiser : {SparseOptimiser::kRowwiseAdagrad, SparseOptimiser::kLazyAdam})
+      for (const bool float64 : {false, true}) {
+        ShardedTable a(comm, Options(TableStrategy::kReplicated, optimiser, float64));
+        ShardedTable b(comm, Options(TableStrategy::kRows, optimiser, float64));
+        ShardedTable c(comm, Options(TableStrategy::kColumns, optimiser, float64));
+        for (ShardedTable* table : {&a, &b, &c}) FillWith(*table, Values(0, kRows, kWidth), comm);
+        for (int step = 0; step < 6; ++step) {
+          const at::Tensor ids = Ids(step, comm.rank(), comm.size());
+          const at::Tensor gradient =
+              Values(static_cast<std::uint64_t>(step + comm.rank()), ids.numel(), kWidth);
+          for (ShardedTable* table : {&a, &b, &c}) {
+            Backward(*table, ids, gradient);
+            table->Step(0.02);
+          }
         }
+        EXPECT_TRUE(at::equal(AllRows(a), AllRows(b)));
+        EXPECT_TRUE(at::equal(AllRows(a), AllRows(c)));
       }
-      EXPECT_TRUE(at::equal(AllRows(a), AllRows(b)));
-    }
   });
 }
 

@@ -103,7 +103,7 @@ TEST(KnowledgeRows, ResumeBitForBitAndByAnotherStrategy) {
     ::kill(PidOfRank(folder, 0), SIGTERM);
     ASSERT_EQ(job.Wait().status, 75);
     const bool same = std::string(optimiser) == "adam";
-    RunTo(name, kTwoLocal, with + "--set dist.table=" + (same ? "rows" : "replicated"));
+    RunTo(name, kTwoLocal, with + "--set dist.table=" + (same ? "rows" : "columns"));
     if (same) ExpectSameMetrics(folder, Data().run(whole));  // else all but the counted bytes
     EXPECT_EQ(ParametersDigest(folder), ParametersDigest(Data().run(whole)));
   }
