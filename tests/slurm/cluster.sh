@@ -220,6 +220,15 @@ signal_node() { # SIGNAL NODE
   for pid in $(node_pids "$2"); do kill "-$1" "$pid" 2> /dev/null || true; done
 }
 
+# A power cut takes the node's memory too: the folders there that no other agent holds.
+crash() { # NODE
+  local folder
+  signal_node KILL "$1"
+  for folder in /dev/shm/vesalius-"$(id -u)"-*-"$1"; do
+    [[ ! -d $folder ]] || flock --wait 2 "$folder" rm -rf "$folder" || true
+  done
+}
+
 up() {
   local nodes=${1:-4} idle=0
   fetch
@@ -269,7 +278,7 @@ case $1 in
   down) down ;;
   env) environment ;;
   kill) kill -KILL "$(daemon_pid "$2")" ;;
-  crash) signal_node KILL "$2" ;;
+  crash) crash "$2" ;;
   freeze) signal_node STOP "$2" ;;
   thaw) signal_node CONT "$2" ;;
   start) start "$2" ;;
