@@ -8,7 +8,7 @@
 
 namespace vesalius::dist {
 
-inline constexpr std::int64_t kColumnBlock = 16;
+inline constexpr std::int64_t kColumnBlock = 16;  // values of a row that one rank has together
 inline std::int64_t ColumnBlocks(std::int64_t width) {
   return (width + kColumnBlock - 1) / kColumnBlock;
 }

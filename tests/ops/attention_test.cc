@@ -40,7 +40,7 @@ TEST(AttentionTest, EqualsLibTorchInFloat64) {
     out.backward(grad);
     mine.backward(grad.to(at::kFloat));
     // With one key the scores' gradient is a difference of equal numbers: rounding alone.
-    EXPECT_LT(RelativeError(single.grad(), exact.grad()), 5e-6)
+    EXPECT_LT(RelativeError(single.grad(), exact.grad()), in.t == 1 ? 5e-6 : 1e-6)
         << in.t << " tokens, width " << in.width;
   }
 }
@@ -52,7 +52,7 @@ TEST(AttentionTest, LargeScoresStayFinite) {
   EXPECT_TRUE(out.isfinite().all().item<bool>());
   EXPECT_TRUE(qkv.grad().isfinite().all().item<bool>());
   // Scores of some thousands are exact to 1e-3 or so, and two keys may be that near to each other.
-  EXPECT_LT(RelativeError(out, Attention(qkv.detach().to(at::kDouble), {})), 1e-3);
+  EXPECT_LT(RelativeError(out, Attention(qkv.detach().to(at::kDouble), {})), 1e-4);
 }
 
 TEST(AttentionTest, NoSequences) {
